@@ -1,0 +1,179 @@
+"""Letting go of orders under their lease: results, failures, retries and hand-backs, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from operator import attrgetter
+from typing import Any
+
+from database import Database, Sql, Transaction
+from ledger.ids import pack, text_id
+from ledger.orders import Ending
+from ledger.record import Record
+from models import NOTHING, PENDING, WIP
+
+# On PostgreSQL the lease and the status are compared as expressions: as plain columns they made
+# the planner walk all running orders for each batch. The rows come sorted by id, and the joins
+# that would reorder them are off, so rows are locked by id.
+_FINISH = """
+    UPDATE job_order AS o SET status = {to}, result = {result},
+        error = CASE WHEN {to} = 'pending' THEN NULL ELSE {error} END,
+        attempts = o.attempts - {uncounted}, crashes = o.crashes + {crashed},
+        manager = CASE WHEN {to} = 'pending' THEN NULL ELSE o.manager END,
+        worker = CASE WHEN {to} = 'pending' THEN NULL ELSE {worker} END,
+        started_on = CASE WHEN {to} = 'pending' THEN NULL ELSE {{now}} - {age_ms} END,
+        run_ms = CASE WHEN {to} = 'pending' THEN NULL ELSE {run_ms} END,
+        run_at = CASE WHEN {delay_ms} IS NULL THEN o.run_at ELSE {{now}} + {delay_ms} END,
+        completed_on = CASE WHEN {to} = 'pending' THEN NULL ELSE {{now}} END,
+        last_updated = {{now}}"""
+
+_NAMES = (
+    "to",
+    "result",
+    "error",
+    "uncounted",
+    "crashed",
+    "worker",
+    "age_ms",
+    "run_ms",
+    "delay_ms",
+)
+
+FINISH = Sql(
+    sqlite=_FINISH.format(**{name: f":{name}" for name in _NAMES})
+    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id",
+    postgres=_FINISH.format(**{name: f"i.{name}" for name in _NAMES}).replace("i.to", "i.goal")
+    + """
+    FROM unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:to AS text[]),
+        CAST(:result AS text[]), CAST(:error AS text[]), CAST(:uncounted AS int[]),
+        CAST(:crashed AS int[]), CAST(:worker AS text[]), CAST(:age_ms AS bigint[]),
+        CAST(:run_ms AS bigint[]), CAST(:delay_ms AS bigint[]))
+        AS i (id, lease, goal, result, error, uncounted, crashed, worker, age_ms, run_ms, delay_ms)
+    WHERE o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'
+    RETURNING o.id""",
+)
+
+INSERT_ATTEMPT = Sql("""
+    INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
+        run_ms, error)
+    VALUES (:id, :lease, :number, :outcome, :manager, :worker, {now} - :age_ms, {now}, :run_ms,
+        :error)""")
+
+FIND_STATUS = Sql("SELECT lease, status FROM job_order WHERE id = :id")
+
+_by_id = attrgetter("id")
+
+
+def finish(
+    database: Database, manager: str, endings: Sequence[Ending], *, repeated: bool = False
+) -> list[Ending]:
+    """Move these orders to where their endings say; the ones whose lease was lost.
+
+    What is lost changes nothing and leaves the event `late_result_discarded`. `repeated` says that
+    an earlier try may have committed unseen: then an order that already is where this lease's
+    holder wanted it counts as moved. Raises `DatabaseAway`.
+    """
+    if not endings:
+        return []
+    ordered = sorted(endings, key=_by_id)
+
+    def work(transaction: Transaction) -> list[Ending]:
+        moved = _move(transaction, ordered)
+        applied, lost = ordered, []
+        if len(moved) < len(ordered):
+            applied = [ending for ending in ordered if ending.id in moved]
+            lost = [ending for ending in ordered if ending.id not in moved]
+            lost = _discard(transaction, manager, lost, repeated)
+        _record(transaction, manager, applied)
+        return lost
+
+    return database.write(work)
+
+
+def _move(transaction: Transaction, endings: Sequence[Ending]) -> set[str]:
+    """Run the guarded statement; the ids of the orders that it moved."""
+    if transaction.dialect == "sqlite":
+        rows = transaction.many_rows(FINISH, map(_parameters, endings))
+    else:
+        columns: dict[str, list[Any]] = {
+            name: list(map(attrgetter(name), endings))
+            for name in ("id", "lease", "to", "result", "error", "worker", "age_ms", "run_ms")
+        }
+        columns["delay_ms"] = [e.delay_ms for e in endings]
+        columns["uncounted"] = [1 if e.uncounted else 0 for e in endings]
+        columns["crashed"] = [1 if e.crashed else 0 for e in endings]
+        rows = transaction.rows(FINISH, columns)
+    return {text_id(row[0]) for row in rows}
+
+
+def _parameters(ending: Ending) -> dict[str, Any]:
+    return {
+        "id": pack((ending.id,)),
+        "lease": ending.lease,
+        "to": ending.to,
+        "result": ending.result,
+        "error": ending.error,
+        "uncounted": 1 if ending.uncounted else 0,
+        "crashed": 1 if ending.crashed else 0,
+        "worker": ending.worker,
+        "age_ms": ending.age_ms,
+        "run_ms": ending.run_ms,
+        "delay_ms": ending.delay_ms,
+    }
+
+
+def _discard(
+    transaction: Transaction, manager: str, lost: list[Ending], repeated: bool
+) -> list[Ending]:
+    """Leave an event for each report that came too late; answers those that really are late."""
+    late: list[tuple[Ending, str]] = []
+    for ending in lost:
+        key = pack((ending.id,)) if transaction.dialect == "sqlite" else ending.id
+        found = transaction.rows(FIND_STATUS, {"id": key})
+        lease, status = found[0] if found else (0, NOTHING)
+        if not (repeated and lease == ending.lease and status == ending.to):
+            late.append((ending, status))
+    if late:
+        record = Record()
+        record.event(
+            "late_result_discarded",
+            [ending.id for ending, _ in late],
+            manager,
+            leases=[ending.lease for ending, _ in late],
+            outcomes=[ending.outcome for ending, _ in late],
+            now=[status for _, status in late],
+        )
+        record.write(transaction)
+    return [ending for ending, _ in late]
+
+
+def _record(transaction: Transaction, manager: str, endings: Sequence[Ending]) -> None:
+    record = Record()
+    kinds: dict[str, list[Ending]] = {}
+    for ending in endings:
+        record.move(ending.queue, ending.type, WIP, ending.to, ending.run_ms)
+        kinds.setdefault(ending.kind or ending.to, []).append(ending)
+    for kind, those in kinds.items():
+        data: dict[str, Any] = {"workers": [ending.worker for ending in those]}
+        if kind != "completed":
+            data["attempts"] = [ending.number for ending in those]
+            data["outcomes"] = [ending.outcome for ending in those]
+        record.event(kind, [ending.id for ending in those], manager, **data)
+    history = [ending for ending in endings if ending.to == PENDING and ending.keeps_history]
+    if history:
+        transaction.many(INSERT_ATTEMPT, [_attempt(transaction, manager, e) for e in history])
+    record.write(transaction)
+
+
+def _attempt(transaction: Transaction, manager: str, ending: Ending) -> dict[str, Any]:
+    return {
+        "id": pack((ending.id,)) if transaction.dialect == "sqlite" else ending.id,
+        "lease": ending.lease,
+        "number": ending.number,
+        "outcome": ending.outcome,
+        "manager": manager,
+        "worker": ending.worker,
+        "age_ms": ending.age_ms,
+        "run_ms": ending.run_ms,
+        "error": ending.error,
+    }

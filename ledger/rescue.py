@@ -1,0 +1,129 @@
+"""Taking back the work of holders that are gone."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from database import Database, Sql, Transaction
+from ledger.ids import text_id
+from ledger.orders import Rescued
+from ledger.record import Record
+from models import FAILED, PENDING, WIP
+
+MAX_CRASHES = 3
+BATCH = 500
+
+# A holder's own stale time decides; `:stale` is for orders whose manager's row is gone.
+_STALE = """
+    SELECT o.id, o.lease, o.type, o.queue, o.manager, o.worker, o.attempts, o.crashes,
+        o.started_on, o.last_updated
+    FROM job_order AS o LEFT JOIN manager AS m ON m.id = o.manager
+    WHERE o.status = 'wip' AND o.last_updated < {now} - coalesce(m.stale_ms, :stale)
+    ORDER BY o.id LIMIT :most"""
+
+STALE = Sql(sqlite=_STALE, postgres=_STALE + " FOR UPDATE OF o SKIP LOCKED")
+
+TAKE_BACK = Sql("""
+    UPDATE job_order SET status = 'pending', crashes = crashes + 1, run_at = {now} + :delay_ms,
+        last_updated = {now}, manager = NULL, worker = NULL, started_on = NULL, progress = NULL
+    WHERE id = :id AND lease = :lease AND status = 'wip' AND last_updated = :seen""")
+
+GIVE_UP = Sql("""
+    UPDATE job_order SET status = 'failed', crashes = crashes + 1, error = :error,
+        completed_on = {now}, last_updated = {now},
+        run_ms = :run_ms
+    WHERE id = :id AND lease = :lease AND status = 'wip' AND last_updated = :seen""")
+
+KEEP_ATTEMPT = Sql("""
+    INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
+        run_ms, error)
+    VALUES (:id, :lease, :number, 'worker_lost', :manager, :worker, :started_on, {now},
+        :run_ms, :error)""")
+
+
+def rescue(
+    database: Database,
+    stale_ms: int,
+    *,
+    max_crashes: int = MAX_CRASHES,
+    rng: random.Random | None = None,
+) -> list[Rescued]:
+    """Take back every order whose holder gave no sign of life for the holder's own stale time.
+
+    Each goes back to pending after a jittered back-off, or ends as failed with `Crashed` at its
+    `max_crashes`-th crash. At most 500 at a time. `stale_ms` is for holders that left no row.
+    Raises `DatabaseAway`.
+    """
+    chance = rng or random.Random()  # noqa: S311 (jitter, no secret)
+
+    def work(transaction: Transaction) -> list[Rescued]:
+        rows = transaction.rows(STALE, {"stale": stale_ms, "most": BATCH})
+        if not rows:
+            return []
+        lost = [_lost(row) for row in rows]
+        back = [order for order in lost if order["crashes"] + 1 < max_crashes]
+        dead = [order for order in lost if order["crashes"] + 1 >= max_crashes]
+        for order in back:
+            order["delay_ms"] = backoff_ms(order["crashes"] + 1, chance)
+            order["error"] = _error("WorkerLost", order, "it will run again")
+        for order in dead:
+            order["error"] = _error("Crashed", order, f"crash {max_crashes}, the last allowed")
+        transaction.many(TAKE_BACK, back)
+        transaction.many(KEEP_ATTEMPT, back)
+        transaction.many(GIVE_UP, dead)
+        _record(transaction, back, dead)
+        return [_rescued(o, PENDING) for o in back] + [_rescued(o, FAILED) for o in dead]
+
+    return database.write(work)
+
+
+def backoff_ms(attempt: int, chance: random.Random) -> int:
+    """Exponential back-off with full jitter: random(0, min(2^(attempt-1) s, 1 h)), in ms."""
+    return int(chance.uniform(0, min(2.0 ** min(attempt - 1, 12), 3600)) * 1000)
+
+
+def _lost(row: tuple[Any, ...]) -> dict[str, Any]:
+    names = (
+        "id",
+        "lease",
+        "type",
+        "queue",
+        "manager",
+        "worker",
+        "number",
+        "crashes",
+        "started_on",
+        "seen",
+    )
+    order = dict(zip(names, row, strict=True))
+    began = order["started_on"]
+    order["run_ms"] = None if began is None else order["seen"] - began
+    return order
+
+
+def _error(kind: str, order: dict[str, Any], fate: str) -> str:
+    message = f"no sign of life from {order['manager']} for its stale time; {fate}"
+    return json.dumps({"type": kind, "message": message})
+
+
+def _rescued(order: dict[str, Any], status: str) -> Rescued:
+    return Rescued(text_id(order["id"]), order["lease"], order["manager"], status)
+
+
+def _record(
+    transaction: Transaction, back: list[dict[str, Any]], dead: list[dict[str, Any]]
+) -> None:
+    record = Record()
+    for orders, status, kind in ((back, PENDING, "rescued"), (dead, FAILED, "crashed")):
+        for order in orders:
+            record.move(order["queue"], order["type"], WIP, status)
+        if orders:
+            record.event(
+                kind,
+                [text_id(order["id"]) for order in orders],
+                managers=[order["manager"] for order in orders],
+                attempts=[order["number"] for order in orders],
+            )
+    record.write(transaction)

@@ -1,0 +1,129 @@
+"""Submitting: new orders, many requests in one transaction, each with its idempotency key."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+
+from database import Database, Sql, Transaction
+from ledger.ids import pack, unpack
+from ledger.orders import KeyReused, KeySpent, NewOrder, Receipt, Request
+from ledger.record import Record
+from models import NOTHING, PENDING
+
+KEY_LIFE_MS = 24 * 3_600_000
+
+INSERT_ORDERS = Sql(
+    sqlite="""
+    INSERT INTO job_order (id, type, queue, status, priority, payload, attempts, crashes,
+        max_attempts, lease, timeout_ms, max_silence_ms, run_at, created_on, last_updated, owner,
+        tags, callback_url, copy_of, schedule, project, sandbox)
+    VALUES (:id, :type, :queue, 'pending', :priority, :payload, 0, 0, :max_attempts, 0,
+        :timeout_ms, :max_silence_ms, coalesce(:run_at, {now} + :delay_ms), {now}, {now}, :owner,
+        :tags, :callback_url, :copy_of, :schedule, :project, :sandbox)""",
+    postgres="""
+    INSERT INTO job_order (id, type, queue, status, priority, payload, attempts, crashes,
+        max_attempts, lease, timeout_ms, max_silence_ms, run_at, created_on, last_updated, owner,
+        tags, callback_url, copy_of, schedule, project, sandbox)
+    SELECT id, type, queue, 'pending', priority, payload, 0, 0, max_attempts, 0, timeout_ms,
+        max_silence_ms, coalesce(run_at, {now} + delay_ms), {now}, {now}, owner, tags,
+        callback_url, copy_of, schedule, project, sandbox
+    FROM json_to_recordset(CAST(:rows AS json)) AS r (id uuid, type text, queue text,
+        priority smallint, payload text, max_attempts int, timeout_ms bigint,
+        max_silence_ms bigint, run_at bigint, delay_ms bigint, owner text, tags text,
+        callback_url text, copy_of uuid, schedule text, project text, sandbox text)""",
+)
+
+INSERT_QUEUE = Sql(
+    "INSERT INTO queue (name, created_on) VALUES (:name, {now}) ON CONFLICT (name) DO NOTHING"
+)
+
+# A key that outlived its day counts as unused: it is taken over in the same statement.
+TAKE_KEY = Sql("""
+    INSERT INTO idempotency (owner, key, digest, orders, created_on)
+    VALUES (:owner, :key, :digest, :orders, {now})
+    ON CONFLICT (owner, key) DO UPDATE SET digest = excluded.digest, orders = excluded.orders,
+        created_on = excluded.created_on
+    WHERE idempotency.created_on < {now} - :life
+    RETURNING key""")
+
+FIND_KEY = Sql("SELECT digest, orders FROM idempotency WHERE owner = :owner AND key = :key")
+
+COUNT_ORDERS = Sql(
+    sqlite="SELECT count(*) FROM json_each(:ids) i JOIN job_order o "
+    "ON o.id = unhex(replace(i.value, '-', ''))",
+    postgres="SELECT count(*) FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
+)
+
+_FIELDS = tuple(NewOrder.__slots__)
+
+
+def submit(database: Database, requests: Sequence[Request]) -> list[Receipt]:
+    """Write these requests durably, in one transaction; a receipt for each, in their order.
+
+    A repeated key answers the first request's ids; a key used for another body is refused in its
+    receipt and harms no other request. Any other failure fails the whole batch, so a caller that
+    batches strangers' requests should then try each alone. Raises `DatabaseAway`.
+    """
+
+    def work(transaction: Transaction) -> list[Receipt]:
+        receipts = [Receipt([order.id for order in request.orders]) for request in requests]
+        keyed = [place for place, request in enumerate(requests) if request.key is not None]
+        # Keys are taken in one order everywhere, so that two batches never wait for each other.
+        for place in sorted(keyed, key=lambda at: (requests[at].owner, requests[at].key, at)):
+            receipts[place] = _take_key(transaction, requests[place])
+        fresh = [
+            order
+            for request, receipt in zip(requests, receipts, strict=True)
+            if receipt.refusal is None and not receipt.replayed
+            for order in request.orders
+        ]
+        if fresh:
+            _insert(transaction, fresh)
+        return receipts
+
+    return database.write(work)
+
+
+def _take_key(transaction: Transaction, request: Request) -> Receipt:
+    ids = [order.id for order in request.orders]
+    who = {"owner": request.owner, "key": request.key}
+    taken = transaction.rows(
+        TAKE_KEY, who | {"digest": request.digest, "orders": pack(ids), "life": KEY_LIFE_MS}
+    )
+    if taken:
+        return Receipt(ids)
+    digest, packed = transaction.rows(FIND_KEY, who)[0]
+    if bytes(digest) != request.digest:
+        return Receipt([], refusal=KeyReused(KeyReused.__doc__))
+    first = list(unpack(bytes(packed)))
+    wanted = json.dumps(first) if transaction.dialect == "sqlite" else first
+    if transaction.rows(COUNT_ORDERS, {"ids": wanted})[0][0] < len(first):
+        return Receipt([], refusal=KeySpent(KeySpent.__doc__))
+    return Receipt(first, replayed=True)
+
+
+def _insert(transaction: Transaction, orders: list[NewOrder]) -> None:
+    record = Record()
+    for order in orders:
+        record.move(order.queue, order.type, NOTHING, PENDING)
+    for name in sorted({order.queue for order in orders}):
+        transaction.run(INSERT_QUEUE, {"name": name})
+    if transaction.dialect == "sqlite":
+        transaction.many(INSERT_ORDERS, map(_sqlite_row, orders))
+    else:
+        transaction.run(INSERT_ORDERS, {"rows": json.dumps([_json_row(o) for o in orders])})
+    record.event("submitted", [order.id for order in orders])
+    record.write(transaction)
+
+
+def _sqlite_row(order: NewOrder) -> dict[str, object]:
+    row = {name: getattr(order, name) for name in _FIELDS}
+    row["id"] = pack((order.id,))
+    if order.copy_of is not None:
+        row["copy_of"] = pack((order.copy_of,))
+    return row
+
+
+def _json_row(order: NewOrder) -> dict[str, object]:
+    return {name: value for name in _FIELDS if (value := getattr(order, name)) is not None}

@@ -1,0 +1,112 @@
+"""Reading and folding the tallies: how many orders are where, without counting the table.
+
+A level is the moves into a status less the moves out of it, so cancel, retry by hand, retrieval
+and deletion all keep it right; a flow is the moves in.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from typing import Any, NamedTuple
+
+from database import Database, Row, Sql, Transaction
+
+# Rows are summed a minute for two hours, then an hour for two days, then a day: the whole history
+# stays a few thousand rows that one statement adds up in a few milliseconds.
+MINUTES_KEPT = 120
+HOURS_KEPT = 48
+HOUR = 60
+DAY = 24 * HOUR
+
+LEVELS = Sql("""
+    SELECT status, CAST(sum(n) AS BIGINT) FROM (
+        SELECT after AS status, sum(n) AS n FROM tally GROUP BY after
+        UNION ALL SELECT before, -sum(n) FROM tally GROUP BY before
+    ) AS moves WHERE status <> '' GROUP BY status""")
+
+RUNS = Sql("SELECT CAST(sum(runs) AS BIGINT), CAST(sum(run_ms) AS BIGINT) FROM tally")
+
+FLOW = Sql("""
+    SELECT after, CAST(sum(n) AS BIGINT) FROM tally
+    WHERE minute >= {now} / 60000 - :minutes AND after IN ('completed', 'failed') GROUP BY after""")
+
+NOW_MINUTE = Sql("SELECT CAST({now} / 60000 AS BIGINT)")
+
+# A row per combination is what folding leaves; anything else is still to be folded.
+UNFOLDED = Sql("SELECT count(*) FROM tally")
+
+TAKE = Sql("""
+    DELETE FROM tally WHERE minute < :before AND minute >= :since AND minute % :grain <> :skip
+    RETURNING minute, queue, type, before, after, n, runs, run_ms, histogram""")
+
+PUT = Sql("""
+    INSERT INTO tally (minute, queue, type, before, after, n, runs, run_ms, histogram)
+    VALUES (:minute, :queue, :type, :before, :after, :n, :runs, :run_ms, :histogram)""")
+
+
+class Levels(NamedTuple):
+    """How many orders stand in each status, and the times of all ended runs so far."""
+
+    by_status: dict[str, int]
+    runs: int
+    run_ms: int
+
+
+def levels(database: Database) -> Levels:
+    """The levels as of now. Raises `DatabaseAway`."""
+    by_status = {status: int(n) for status, n in database.read(LEVELS)}
+    runs, run_ms = database.read(RUNS)[0]
+    return Levels(by_status, int(runs or 0), int(run_ms or 0))
+
+
+def flow(database: Database, minutes: int) -> dict[str, int]:
+    """How many orders completed and failed in the last `minutes`. Raises `DatabaseAway`."""
+    return {status: int(n) for status, n in database.read(FLOW, {"minutes": minutes})}
+
+
+def fold(database: Database) -> int:
+    """Add up rows of one minute (later: hour, day) and combination; how many rows that saved.
+
+    Any number of managers may do it: only what a transaction deleted does it write back.
+    Raises `DatabaseAway`.
+    """
+
+    def work(transaction: Transaction) -> int:
+        minute = int(transaction.rows(NOW_MINUTE)[0][0])
+        old, older = minute - MINUTES_KEPT, minute - HOURS_KEPT * HOUR
+        saved = 0
+        for since, before, grain, skip in (
+            (old, minute - 1, 1, -1),
+            (older, old, HOUR, 0),
+            (0, older, DAY, 0),
+        ):
+            taken = transaction.rows(
+                TAKE, {"since": since, "before": before, "grain": grain, "skip": skip}
+            )
+            folded = _add_up(taken, grain)
+            transaction.many(PUT, folded)
+            saved += len(taken) - len(folded)
+        return saved
+
+    return database.write(work)
+
+
+def _add_up(rows: Iterable[Row], grain: int) -> list[dict[str, Any]]:
+    sums: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for minute, queue, kind, before, after, n, runs, run_ms, histogram in rows:
+        start = minute - minute % grain
+        total = sums.setdefault(
+            (start, queue, kind, before, after),
+            {"minute": start, "queue": queue, "type": kind, "before": before, "after": after}
+            | {"n": 0, "runs": 0, "run_ms": 0, "buckets": {}},
+        )
+        total["n"] += n
+        total["runs"] += runs
+        total["run_ms"] += run_ms
+        for bucket, count in json.loads(histogram or "{}").items():
+            total["buckets"][bucket] = total["buckets"].get(bucket, 0) + count
+    for total in sums.values():
+        buckets = total.pop("buckets")
+        total["histogram"] = json.dumps(buckets) if buckets else None
+    return list(sums.values())

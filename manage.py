@@ -1,0 +1,200 @@
+#!/usr/bin/env python
+"""The commands of Capataz: `python manage.py COMMAND`; `--help` explains each."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable
+from functools import wraps
+from typing import Any
+
+import click
+
+import exact_json
+import ledger
+import logs
+import migrations
+from database import Database, DatabaseAway, sqlite_version
+from jobs import registry
+from jobs.errors import JobError
+from ledger.hints import Bell
+from models import ENDED, FAILED, PRIORITIES
+from settings import VERSION, Settings, SettingsError
+
+POLL_SECONDS = 0.02
+
+
+def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
+    """What an operator can put right is one line on standard error, not a traceback."""
+
+    @wraps(command)
+    def guarded(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return command(*args, **kwargs)
+        except (SettingsError, JobError, ledger.LedgerError, migrations.MigrationError) as error:
+            raise click.ClickException(str(error)) from None
+        except DatabaseAway as error:
+            raise click.ClickException(f"the database is away: {error}") from None
+
+    return guarded
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(VERSION, prog_name="capataz")
+def cli() -> None:
+    """Capataz, a durable job orchestrator."""
+
+
+@cli.command()
+@click.option("--down", is_flag=True, help="Take back the newest migration instead.")
+@click.option("--to", "target", help="With --down: back to and including this migration.")
+@command_errors
+def migrate(down: bool, target: str | None) -> None:
+    """Bring the database's schema up to date; safe to run twice, and two at once."""
+    database = Database(Settings.from_env().database_url)
+    if down:
+        for name in migrations.revert(database, target):
+            click.echo(f"reverted {name}")
+        return
+    applied = migrations.migrate(database)
+    for name in applied:
+        click.echo(f"applied {name}")
+    if not applied:
+        click.echo("nothing to apply: the schema is up to date")
+
+
+@cli.command()
+@click.argument("port", type=click.IntRange(1, 65_535), required=False)
+@command_errors
+def runserver(port: int | None) -> None:
+    """Serve the API on PORT (default: the setting PORT) of the address HOST."""
+    settings = Settings.from_env()
+    _check_migrated(Database(settings.database_url))
+    host = f"[{settings.host}]" if ":" in settings.host else settings.host
+    bind = f"{host}:{port or settings.port}"
+    arguments = ["-m", "gunicorn", "--config", "gunicorn.conf.py", "--bind", bind, "api.wsgi"]
+    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 (no shell, own arguments)
+
+
+@cli.command()
+@command_errors
+def manager() -> None:
+    """Run a manager: claim orders, run them, report. Any number may run on one database."""
+    from manager.main import build
+
+    settings = Settings.from_env()
+    logs.configure(settings.log_format)
+    database = Database(settings.database_url)
+    _check_migrated(database)
+    supervisor = build(settings, database)
+    supervisor.handle_signals()
+    code = supervisor.run()
+    logs.flush()
+    # A thread that hangs in a job must not keep the process: its order was handed back.
+    os._exit(code)
+
+
+@cli.command()
+@click.argument("type_name", metavar="TYPE")
+@click.argument("fields", metavar="[KEY=VALUE]...", nargs=-1)
+@click.option("--queue", help="The queue, unless the type's own.")
+@click.option("--priority", type=click.Choice(list(PRIORITIES)), help="Default: the type's own.")
+@click.option("--delay", type=float, default=0.0, help="Seconds until it is due.")
+@click.option("--wait", is_flag=True, help="Wait until it has ended and print its result.")
+@command_errors
+def submit(
+    type_name: str,
+    fields: tuple[str, ...],
+    queue: str | None,
+    priority: str | None,
+    delay: float,
+    wait: bool,
+) -> None:
+    """Submit an order of TYPE; a VALUE is JSON, or else taken as text. Prints its id."""
+    settings = Settings.from_env()
+    registry.load(settings.jobs)
+    job = registry.get(type_name)
+    payload = dict(_field(text) for text in fields)
+    job.check(payload)
+    seconds = job.timeout if job.timeout is not None else settings.timeout_seconds
+    order = ledger.NewOrder(
+        id=ledger.new_id(),
+        type=job.name,
+        payload=exact_json.dumps(payload),
+        queue=queue or job.queue,
+        priority=PRIORITIES[priority or job.priority],
+        max_attempts=job.max_attempts or settings.max_attempts,
+        timeout_ms=round(seconds * 1000),
+        max_silence_ms=None if job.max_silence is None else round(job.max_silence * 1000),
+        delay_ms=round(delay * 1000),
+    )
+    database = Database(settings.database_url)
+    _check_migrated(database)
+    ledger.submit(database, [ledger.Request([order])])
+    bell = Bell(database)
+    bell.ring()
+    bell.close()
+    if not wait:
+        click.echo(order.id)
+        return
+    _wait(database, order.id)
+
+
+@cli.command()
+@command_errors
+def check() -> None:
+    """Print the settings and versions, and whether the database can be used; 1 when not."""
+    settings = Settings.from_env()
+    for name, value in settings.shown().items():
+        click.echo(f"{name:28} {value}")
+    registry.load(settings.jobs)
+    click.echo(f"{'types':28} {', '.join(registry.names())}")
+    click.echo(f"{'version':28} {VERSION}, SQLite {sqlite_version()}, Python {sys.version[:6]}")
+    database = Database(settings.database_url)
+    _check_migrated(database)
+    living = [m for m in ledger.managers(database) if m.silent_ms < m.stale_ms and not m.ended_on]
+    click.echo(f"{'managers':28} {len(living)} beating")
+    click.echo("database reachable, schema up to date")
+
+
+def _check_migrated(database: Database) -> None:
+    missing = migrations.pending(database)
+    if missing:
+        raise click.ClickException(
+            f"the database's schema is not up to date ({', '.join(missing)}): "
+            "run python manage.py migrate"
+        )
+
+
+def _field(text: str) -> tuple[str, Any]:
+    name, equals, value = text.partition("=")
+    if not equals or not name:
+        raise click.UsageError(f"{text!r} is not KEY=VALUE")
+    try:
+        return name, exact_json.loads(value, decimals=True)
+    except exact_json.BadJson:
+        return name, value
+
+
+def _wait(database: Database, order_id: str) -> None:
+    """Show progress on standard error until the order has ended, then its result or error."""
+    with click.progressbar(length=100, label=order_id, file=sys.stderr) as bar:
+        while (order := ledger.find(database, order_id)).status not in ENDED:
+            percent = json.loads(order.progress)["percent"] if order.progress else 0
+            bar.update(max(0, int(percent) - bar.pos))
+            time.sleep(POLL_SECONDS)
+        bar.update(100 - bar.pos)
+    if order.result is not None:
+        ledger.retrieve(database, order_id)
+        click.echo(order.result)
+        return
+    error = json.loads(order.error) if order.error else {"type": order.status, "message": ""}
+    click.echo(f"{order.status}: {error['type']}: {error['message']}", err=True)
+    sys.exit(1 if order.status == FAILED else 2)
+
+
+if __name__ == "__main__":
+    cli()

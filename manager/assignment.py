@@ -1,0 +1,49 @@
+"""One claimed order in this manager's hands, from the claim until its outcome is written."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from jobs.context import Context
+
+
+class Assignment:
+    """An order, the context its job sees, and which worker has it since when.
+
+    `order` is the claimed order: its id, type, payload, lease, attempts and limits. `started`
+    is on the monotonic clock, None before.
+    """
+
+    __slots__ = ("context", "order", "started", "worker")
+
+    def __init__(self, order: Any) -> None:
+        self.order = order
+        self.context: Context | None = None
+        self.worker: str | None = None
+        self.started: float | None = None
+
+    @property
+    def id(self) -> str:
+        return self.order.id  # type: ignore[no-any-return]
+
+    @property
+    def guid(self) -> str:
+        """The name of its execution in the pool."""
+        return f"{self.order.id}:{self.order.lease}"
+
+    @property
+    def deadline(self) -> float | None:
+        """When the attempt times out (monotonic seconds), None until it has begun."""
+        if self.started is None:
+            return None
+        return self.started + self.order.timeout_ms / 1000  # type: ignore[no-any-return]
+
+    def age_ms(self) -> int | None:
+        """Milliseconds since the function began, None before."""
+        return None if self.started is None else int((time.monotonic() - self.started) * 1000)
+
+    def tell_to_stop(self) -> None:
+        """Set the job's `context.cancelled`; a thread cannot be made to look."""
+        if self.context is not None:
+            self.context.cancel()

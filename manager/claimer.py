@@ -1,0 +1,95 @@
+"""The claimer: takes orders from the database as fast as the workers take them from it."""
+
+from __future__ import annotations
+
+import random
+import time
+from collections.abc import Callable, Sequence
+
+from database import Database
+from ledger import Claimed, Lane, claim, queues
+from manager.assignment import Assignment
+from manager.lanes import Lanes
+from manager.leases import Leases
+from manager.pace import AHEAD_ORDERS, Pace
+from manager.pool import ManageWorker
+from models import ALL_QUEUES
+
+# While outcomes wait unwritten in this number, nothing more is taken on.
+MOST_UNWRITTEN = 4 * AHEAD_ORDERS
+RESTOCK = AHEAD_ORDERS // 2
+UNWRITTEN_SECONDS = 0.01
+LAPSED_SECONDS = 0.2
+QUEUES_SECONDS = 1.0
+
+
+class Claimer:
+    """One step claims what the pool can take and hands it over; the delay is until the next."""
+
+    def __init__(
+        self,
+        database: Database,
+        manager: str,
+        *,
+        pool: ManageWorker,
+        leases: Leases,
+        lanes: Lanes,
+        pace: Pace,
+        execute: Callable[[Assignment], None],
+        unwritten: Callable[[], int],
+        poll_seconds: float,
+    ) -> None:
+        self._database = database
+        self._manager = manager
+        self._pool = pool
+        self._leases = leases
+        self._lanes = lanes
+        self._pace = pace
+        self._execute = execute
+        self._unwritten = unwritten
+        self._poll_seconds = poll_seconds
+        self._looked = 0.0
+
+    def step(self) -> float:
+        """Claim once. Raises `DatabaseAway`."""
+        if self._leases.lapsed():
+            return LAPSED_SECONDS
+        if self._unwritten() > MOST_UNWRITTEN:
+            return UNWRITTEN_SECONDS
+        free, ahead = self._room()
+        if free + ahead <= 0:
+            return self._poll_seconds
+        if time.monotonic() - self._looked > QUEUES_SECONDS:
+            self._look_for_queues()
+        claimed = self._claim(free, ahead)
+        if not claimed and self._look_for_queues():
+            claimed = self._claim(free, ahead)
+        self._hand_out(claimed)
+        if len(claimed) >= max(free, 1):
+            return 0
+        # Managers that were started together must not go on polling together.
+        return self._poll_seconds * random.uniform(0.9, 1)  # noqa: S311
+
+    def _room(self) -> tuple[int, int]:
+        """How many orders may be taken: of any type for free workers, and of short types ahead."""
+        load = self._pool.load()
+        free = max(0, self._pool.max_workers - load)
+        waiting = max(0, load - self._pool.max_workers)
+        ahead = max(0, self._pace.ahead(self._pool.max_workers) - waiting)
+        return free, (ahead if free or ahead >= RESTOCK else 0)
+
+    def _claim(self, free: int, ahead: int) -> list[Claimed]:
+        lanes: Sequence[Lane] = self._lanes.next()
+        short = self._pace.short() if ahead else ()
+        return claim(self._database, self._manager, lanes, free, ahead, short)
+
+    def _hand_out(self, claimed: Sequence[Claimed]) -> None:
+        assignments = [Assignment(order) for order in claimed]
+        self._leases.add(assignments)
+        for assignment in assignments:
+            self._pool._queue(assignment.guid, self._execute, {"assignment": assignment})
+
+    def _look_for_queues(self) -> bool:
+        self._looked = time.monotonic()
+        rows = queues(self._database)
+        return self._lanes.know(row.name for row in rows if row.name != ALL_QUEUES)

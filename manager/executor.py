@@ -1,0 +1,102 @@
+"""Running one order: a short pipeline from an assignment to an outcome."""
+
+from __future__ import annotations
+
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from types import TracebackType
+
+import exact_json
+from jobs import registry
+from jobs.context import Context
+from jobs.errors import Fail, Retry, UnknownType
+from manager.assignment import Assignment
+from manager.outcome import ERROR, FATAL, SUCCEEDED, UNKNOWN_TYPE, Outcome
+
+MAX_RESULT = 1024 * 1024
+MAX_MESSAGE = 4_000
+MAX_TRACEBACK = 16_000
+
+Deliver = Callable[[Assignment, Outcome], None]
+
+
+class Executor:
+    """Runs assignments on whatever thread calls it, and delivers what each came to."""
+
+    def __init__(self, begin: Callable[[Assignment], bool], deliver: Deliver) -> None:
+        """`begin` says whether the assignment is still to be run; `deliver` gets the outcome."""
+        self._begin = begin
+        self._deliver = deliver
+
+    def execute(self, assignment: Assignment) -> None:
+        """Run it unless it was ended while it waited; deliver the outcome."""
+        assignment.worker = threading.current_thread().name
+        if self._begin(assignment):
+            self._deliver(assignment, run(assignment))
+
+
+def run(assignment: Assignment) -> Outcome:
+    """Call the job's function; whatever it does becomes an `Outcome`, never an exception."""
+    order = assignment.order
+    try:
+        job = registry.get(order.type)
+    except UnknownType as error:
+        return Outcome(UNKNOWN_TYPE, error_type="UnknownType", message=str(error))
+    context = Context(order.id, order.attempts, order.lease, order.timeout_ms / 1000)
+    assignment.context = context
+    started = assignment.started = time.monotonic()
+    try:
+        value = job.function(context, **job.arguments(order.payload))
+    except Retry as wish:
+        return _failed(ERROR, wish, started, after=wish.after)
+    except Fail as verdict:
+        return _failed(FATAL, verdict, started)
+    except BaseException as error:
+        # SystemExit in a job, too, is the job's failure and not the worker's end.
+        return _failed(ERROR, error, started)
+    run_seconds = time.monotonic() - started
+    try:
+        result = exact_json.dumps(value)
+    except exact_json.BadJson as error:
+        return _bad_result(f"the result is not JSON: {error}", run_seconds)
+    if len(result) > MAX_RESULT:
+        return _bad_result(
+            f"the result is {len(result):,} bytes of JSON, more than {MAX_RESULT:,}: "
+            "store it elsewhere and return where it is",
+            run_seconds,
+        )
+    return Outcome(SUCCEEDED, run_seconds, result)
+
+
+def _bad_result(message: str, run_seconds: float) -> Outcome:
+    return Outcome(ERROR, run_seconds, error_type="BadResult", message=message)
+
+
+def _failed(
+    kind: str, error: BaseException, started: float, after: float | None = None
+) -> Outcome:
+    run_seconds = time.monotonic() - started
+    try:
+        message = str(error)
+    except Exception:
+        message = "(the error's own text could not be made)"
+    return Outcome(
+        kind,
+        run_seconds,
+        error_type=type(error).__name__,
+        message=message[:MAX_MESSAGE],
+        traceback=_traceback(error.__traceback__, error),
+        retry_after=after,
+    )
+
+
+def _traceback(trace: TracebackType | None, error: BaseException) -> str:
+    """The traceback from the job's own frame on; ours above it tells its author nothing."""
+    own = trace.tb_next if trace is not None and trace.tb_next is not None else trace
+    try:
+        text = "".join(traceback.format_exception(type(error), error, own))
+    except Exception:
+        text = "(the traceback could not be made)"
+    return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]

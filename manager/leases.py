@@ -1,0 +1,80 @@
+"""What this manager holds, and how long it may still believe that it does."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterable
+
+from manager.assignment import Assignment
+
+# The own work is stopped this part of the stale time before others may take it.
+MARGIN = 0.2
+
+
+class Leases:
+    """The assignments in hand: open until they settle, held until their outcome is written.
+
+    Single dictionary operations need no lock: `settle` is one deletion, so of a worker, a deadline and
+    a cancel that end the same attempt exactly one wins.
+    """
+
+    def __init__(self, stale_seconds: float) -> None:
+        self._trusted = stale_seconds * (1 - MARGIN)
+        self._held: dict[str, Assignment] = {}
+        self._open: dict[Assignment, None] = {}
+        self._renewed = time.monotonic()
+        self._emptied = threading.Condition()
+
+    def add(self, assignments: Iterable[Assignment]) -> None:
+        for assignment in assignments:
+            self._held[assignment.id] = assignment
+            self._open[assignment] = None
+
+    def settle(self, assignment: Assignment) -> bool:
+        """End the attempt here; False when something else ended it before."""
+        try:
+            del self._open[assignment]
+        except KeyError:
+            return False
+        return True
+
+    def is_open(self, assignment: Assignment) -> bool:
+        return assignment in self._open
+
+    def release(self, leases: Iterable[tuple[str, int]]) -> None:
+        """Forget orders (id, lease) whose outcome is written, or lost.
+
+        An order that was claimed again meanwhile, under a new lease, stays.
+        """
+        for order_id, lease in leases:
+            assignment = self._held.get(order_id)
+            if assignment is not None and assignment.order.lease == lease:
+                del self._held[order_id]
+        if not self._held:
+            with self._emptied:
+                self._emptied.notify_all()
+
+    def held(self) -> list[Assignment]:
+        """What a heartbeat must renew."""
+        return list(self._held.values())
+
+    def open(self) -> list[Assignment]:
+        """What has not ended: waiting for a worker, or running."""
+        return list(self._open)
+
+    def get(self, order_id: str) -> Assignment | None:
+        return self._held.get(order_id)
+
+    def renewed(self, at: float) -> None:
+        """All leases were renewed by a heartbeat sent at this moment (monotonic seconds)."""
+        self._renewed = at
+
+    def lapsed(self, now: float | None = None) -> bool:
+        """Whether the last renewal is so long ago that others may soon take the work."""
+        return (now if now is not None else time.monotonic()) - self._renewed > self._trusted
+
+    def wait_empty(self, timeout: float) -> bool:
+        """Wait until nothing is held; whether that came within `timeout` seconds."""
+        with self._emptied:
+            return self._emptied.wait_for(lambda: not self._held, timeout)

@@ -1,0 +1,28 @@
+"""What a run of an order came to: a plain value, whoever made it."""
+
+from __future__ import annotations
+
+from typing import Final, NamedTuple
+
+SUCCEEDED: Final = "succeeded"
+ERROR: Final = "error"
+FATAL: Final = "fatal"
+TIMED_OUT: Final = "timed_out"
+HANDED_BACK: Final = "handed_back"
+UNKNOWN_TYPE: Final = "unknown_type"
+
+
+class Outcome(NamedTuple):
+    """The end of one attempt.
+
+    `run_seconds` is how long the function ran, None when it never began; `retry_after` is the
+    job's own wish in seconds; `error_type`, `message` and `traceback` say what went wrong.
+    """
+
+    kind: str
+    run_seconds: float | None = None
+    result: str | None = None
+    error_type: str | None = None
+    message: str | None = None
+    traceback: str | None = None
+    retry_after: float | None = None

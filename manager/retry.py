@@ -1,0 +1,74 @@
+"""What becomes of an order after an attempt: a pure decision."""
+
+from __future__ import annotations
+
+import json
+import random
+from typing import Any
+
+from ledger import Ending, backoff_ms
+from manager.assignment import Assignment
+from manager.outcome import (
+    ERROR,
+    FATAL,
+    HANDED_BACK,
+    SUCCEEDED,
+    TIMED_OUT,
+    UNKNOWN_TYPE,
+    Outcome,
+)
+from models import COMPLETED, FAILED, PENDING
+
+UNKNOWN_TYPE_DELAY_MS = 30_000
+
+
+def decide(assignment: Assignment, outcome: Outcome, chance: random.Random) -> Ending:
+    """The move that this outcome asks for.
+
+    An error is retried after an exponential back-off with full jitter, or when the job asked to,
+    as long as attempts are left; crashes are counted apart and use none up.
+    """
+    order = assignment.order
+    ending = Ending(
+        order.id,
+        order.lease,
+        order.type,
+        order.queue,
+        order.attempts,
+        COMPLETED,
+        outcome.kind,
+        assignment.worker,
+        outcome.result,
+        run_ms=None if outcome.run_seconds is None else round(outcome.run_seconds * 1000),
+        age_ms=assignment.age_ms(),
+    )
+    if outcome.kind != SUCCEEDED:
+        _unhappy(ending, order, outcome, chance)
+    return ending
+
+
+def _unhappy(ending: Ending, order: Any, outcome: Outcome, chance: random.Random) -> None:
+    if outcome.kind in (HANDED_BACK, UNKNOWN_TYPE):
+        ending.to, ending.uncounted, ending.kind = PENDING, True, outcome.kind
+        if outcome.kind == UNKNOWN_TYPE:
+            ending.delay_ms = UNKNOWN_TYPE_DELAY_MS
+        return
+    ending.error = error_text(outcome)
+    spent = order.attempts - order.crashes
+    if outcome.kind == FATAL or spent >= order.max_attempts:
+        ending.to = FAILED
+        return
+    assert outcome.kind in (ERROR, TIMED_OUT)
+    ending.to, ending.kind = PENDING, "retrying"
+    if outcome.retry_after is None:
+        ending.delay_ms = backoff_ms(spent, chance)
+    else:
+        ending.delay_ms = max(0, round(outcome.retry_after * 1000))
+
+
+def error_text(outcome: Outcome) -> str:
+    """The error as the order shows it, as JSON text."""
+    error = {"type": outcome.error_type or "Error", "message": outcome.message or ""}
+    if outcome.traceback:
+        error["traceback"] = outcome.traceback
+    return json.dumps(error)

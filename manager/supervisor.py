@@ -1,0 +1,177 @@
+"""Starting in order, watching, and stopping in the reverse order."""
+
+from __future__ import annotations
+
+import signal
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import structlog
+from apscheduler.executors.pool import ThreadPoolExecutor
+from apscheduler.schedulers.background import BackgroundScheduler
+
+from database import Database, DatabaseAway
+from ledger import retire
+from ledger.hints import Bell, Listener
+from manager.heartbeat import Heartbeat
+from manager.leases import Leases
+from manager.loop import Loop
+from manager.outcome import HANDED_BACK, Outcome
+from manager.pool import ManageWorker
+from manager.writer import Writer
+
+OK = 0
+FAULTY = 1
+DRAIN_SECONDS = 10.0
+WATCH_SECONDS = 1.0
+
+log = structlog.get_logger("capataz.manager")
+
+
+@dataclass(frozen=True, slots=True)
+class Duty:
+    """One `tick` and how often it is due, in seconds. `alone`: on a thread that nobody shares."""
+
+    name: str
+    tick: Callable[[], None]
+    seconds: float
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a supervisor starts and stops."""
+
+    database: Database
+    manager: str
+    pool: ManageWorker
+    leases: Leases
+    writer: Writer
+    heartbeat: Heartbeat
+    claiming: Loop
+    writing: Loop
+    listener: Listener
+    bell: Bell
+    duties: tuple[Duty, ...]
+    grace_seconds: float
+
+
+class Supervisor:
+    """Runs a manager until it is told to stop, or until a part of it is beyond repair."""
+
+    def __init__(self, parts: Parts) -> None:
+        self._parts = parts
+        self._stop = threading.Event()
+        self._hurry = threading.Event()
+        self._reason = "asked to"
+        self._code = OK
+        self._scheduler = BackgroundScheduler(
+            timezone="UTC",
+            executors={"default": ThreadPoolExecutor(4), "alone": ThreadPoolExecutor(1)},
+            job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
+        )
+
+    def run(self) -> int:
+        """Start, wait, stop; the exit code of the process."""
+        self.start()
+        while not self._stop.wait(WATCH_SECONDS):
+            for loop in (self._parts.claiming, self._parts.writing):
+                if not loop.alive():
+                    self.fail("a loop of the manager has ended by itself")
+        return self.stop()
+
+    def handle_signals(self) -> None:
+        """SIGTERM and SIGINT stop within the grace; a second one hands everything back at once."""
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._signalled)
+
+    def fail(self, reason: str) -> None:
+        """Stop in good order but exit non-zero, so that whatever supervises us starts us anew."""
+        self._reason, self._code = reason, FAULTY
+        self._stop.set()
+
+    def start(self) -> None:
+        """Start every part. The writer first, since all others end in it; the claimer last."""
+        parts = self._parts
+        parts.writing.start()
+        for duty in parts.duties:
+            self._scheduler.add_job(
+                self._guarded(duty),
+                "interval",
+                seconds=duty.seconds,
+                id=duty.name,
+                executor="alone" if duty.alone else "default",
+            )
+        self._scheduler.start()
+        parts.listener.start()
+        parts.claiming.start()
+        log.info("manager started", manager=parts.manager, workers=parts.pool.max_workers)
+
+    def stop(self) -> int:
+        """Stop every part, in the order of who depends on whom; the exit code."""
+        parts = self._parts
+        parts.heartbeat.state = "draining"
+        log.info("manager stopping", reason=self._reason, running=parts.pool.load())
+        # Nothing new first: no hint may start another claim.
+        parts.listener.close()
+        parts.claiming.stop()
+        # Then what never began goes back, and what runs gets its grace.
+        self._hand_back(started=False)
+        parts.pool.withdraw()
+        self._wait_for_workers()
+        self._hand_back(started=True)
+        parts.pool.stop()
+        # The writer after all who write; the heartbeat last, so that no lease ends before.
+        drained = self._drain()
+        parts.writing.stop()
+        self._scheduler.shutdown(wait=False)
+        parts.bell.close()
+        try:
+            retire(parts.database, parts.manager, self._reason)
+        except DatabaseAway as error:
+            log.warning("could not sign off", reason=str(error))
+        log.info("manager stopped", reason=self._reason, all_written=drained)
+        return self._code
+
+    def _signalled(self, _number: int, _frame: Any) -> None:
+        # Only flags are set here: a handler runs in the middle of anything.
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
+
+    def _wait_for_workers(self) -> None:
+        until = time.monotonic() + self._parts.grace_seconds
+        while not self._hurry.is_set() and (left := until - time.monotonic()) > 0:
+            if self._parts.pool.wait_idle(min(left, 0.1)):
+                return
+
+    def _hand_back(self, *, started: bool) -> None:
+        """Give orders back with their attempt: their next holder begins again."""
+        for assignment in self._parts.leases.open():
+            if (assignment.started is not None) is started:
+                if self._parts.leases.settle(assignment):
+                    self._parts.writer.put(assignment, Outcome(HANDED_BACK))
+                assignment.tell_to_stop()
+
+    def _drain(self) -> bool:
+        """Wait until every outcome is written; while the database is away, until it is no use."""
+        drained = self._parts.leases.wait_empty(DRAIN_SECONDS)
+        if not drained:
+            log.error("outcomes left unwritten; their orders will be rescued and run again")
+        return drained
+
+    def _guarded(self, duty: Duty) -> Callable[[], None]:
+        """A duty that fails is logged, and due again: none may end the scheduler's thread."""
+
+        def tick() -> None:
+            try:
+                duty.tick()
+            except DatabaseAway as error:
+                log.debug("duty put off: database away", duty=duty.name, reason=str(error))
+            except Exception:
+                log.exception("a duty failed; it will be tried again", duty=duty.name)
+
+        return tick

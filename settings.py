@@ -1,0 +1,230 @@
+"""Every setting of Capataz, read once from the environment, checked, and then frozen.
+
+Nothing else in the project reads the environment: a `Settings` is passed by hand.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass, fields
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from dotenv import dotenv_values
+
+VERSION = "0.1.0"
+ROOT = Path(__file__).resolve().parent
+
+TRANSPORTS = ("database", "rabbitmq", "nats")
+AUTHENTICATIONS = ("token", "proxy", "oidc", "none")
+
+
+class SettingsError(Exception):
+    """A setting has an impossible value or an unknown name; the text is one line for the operator."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What one process was told. Times are seconds and may be fractions."""
+
+    database_url: str = "sqlite:///capataz.db"
+    host: str = "127.0.0.1"
+    port: int = 8000
+    transport: str = "database"
+    min_workers: int = 1
+    max_workers: int = 8
+    queues: tuple[str, ...] = ()
+    poll_seconds: float = 1.0
+    heartbeat_seconds: float = 5.0
+    stale_seconds: float = 30.0
+    max_attempts: int = 3
+    timeout_seconds: float = 3600.0
+    grace_seconds: float = 25.0
+    retention_hours: float = 168.0
+    jobs: tuple[str, ...] = ()
+    auth: tuple[str, ...] = ()
+    log_format: str = ""
+
+    @classmethod
+    def from_env(
+        cls, environ: Mapping[str, str] | None = None, dotenv: Path | None = None
+    ) -> Settings:
+        """Read and check the environment; a `.env` file fills in what it leaves out.
+
+        Raises `SettingsError` naming the variable, what is wrong, and what to write instead.
+        """
+        env = dict(os.environ if environ is None else environ)
+        path = dotenv if dotenv is not None else (ROOT / ".env" if environ is None else None)
+        if path is not None and path.exists():
+            env = {k: v for k, v in dotenv_values(path).items() if v is not None} | env
+        _refuse_unknown(env)
+        values = {f.name: _READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
+        settings = cls(**values)
+        settings._check(env)
+        return settings
+
+    def _check(self, env: Mapping[str, str]) -> None:
+        if self.min_workers > self.max_workers:
+            raise SettingsError(
+                f"CAPATAZ_MIN_WORKERS is {self.min_workers}, more than CAPATAZ_MAX_WORKERS "
+                f"({self.max_workers}): lower the first or raise the second"
+            )
+        if self.stale_seconds < 3 * self.heartbeat_seconds:
+            raise SettingsError(
+                f"CAPATAZ_STALE_SECONDS is {self.stale_seconds:g}, less than three heartbeats of "
+                f"{self.heartbeat_seconds:g} s (CAPATAZ_HEARTBEAT_SECONDS): set it to "
+                f"{3 * self.heartbeat_seconds:g} or more"
+            )
+        if "none" in self.auth and len(self.auth) > 1:
+            raise SettingsError(
+                "CAPATAZ_AUTH: none cannot be combined with another way; give one or the other"
+            )
+        if self.is_sqlite and env.get("DYNO"):
+            raise SettingsError(
+                "DATABASE_URL is SQLite, but this is a Heroku dyno (DYNO is set), whose disk is "
+                "lost at every restart: add a PostgreSQL database, which sets DATABASE_URL"
+            )
+
+    @property
+    def is_sqlite(self) -> bool:
+        return self.database_url.startswith("sqlite:")
+
+    def shown(self) -> dict[str, str]:
+        """Every setting under its variable's name, passwords in URLs hidden, for people to read."""
+        return {VARIABLES[f.name]: _shown(getattr(self, f.name)) for f in fields(self)}
+
+
+VARIABLES = {
+    "database_url": "DATABASE_URL",
+    "host": "HOST",
+    "port": "PORT",
+} | {
+    f.name: f"CAPATAZ_{f.name.upper()}"
+    for f in fields(Settings)
+    if f.name not in ("database_url", "host", "port")
+}
+
+
+def _given(env: Mapping[str, str], name: str) -> bool:
+    return bool(env.get(VARIABLES[name], "").strip())
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    parts = urlsplit(text) if "://" in text else None
+    if parts is not None and parts.password:
+        text = text.replace(f":{parts.password}@", ":***@")
+    return text
+
+
+def _refuse_unknown(env: Mapping[str, str]) -> None:
+    known = set(VARIABLES.values())
+    for name in sorted(env):
+        if name.startswith("CAPATAZ_") and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
+            raise SettingsError(f"{name} is not a setting of Capataz: {hint}")
+
+
+def _database_url(env: Mapping[str, str]) -> str:
+    url = env["DATABASE_URL"].strip()
+    if url.startswith("postgres://"):
+        url = "postgresql://" + url.removeprefix("postgres://")
+    if url.startswith("sqlite:///") and len(url) > len("sqlite:///"):
+        if ":memory:" in url:
+            raise SettingsError(
+                "DATABASE_URL: a database in memory is lost with its process; name a file, "
+                "for example sqlite:///capataz.db"
+            )
+        return url
+    if url.startswith("postgresql://"):
+        try:
+            parts = urlsplit(url)
+            _ = parts.port
+        except ValueError as error:
+            raise SettingsError(f"DATABASE_URL is not a URL: {error}") from None
+        return url
+    raise SettingsError(
+        f"DATABASE_URL starts with {url.split(':', 1)[0]!r}: write sqlite:///PATH or "
+        "postgresql://USER:PASSWORD@HOST:PORT/NAME"
+    )
+
+
+def _seconds(variable: str, least: float, most: float) -> Any:
+    def read(env: Mapping[str, str]) -> float:
+        text = env[variable].strip()
+        try:
+            value = float(text)
+        except ValueError:
+            raise SettingsError(
+                f"{variable} is {text!r}: write a number, such as 1.5"
+            ) from None
+        if not least <= value <= most:  # also refuses NaN
+            raise SettingsError(f"{variable} is {text}: it must lie from {least:g} to {most:g}")
+        return value
+
+    return read
+
+
+def _count(variable: str, least: int, most: int) -> Any:
+    def read(env: Mapping[str, str]) -> int:
+        text = env[variable].strip()
+        try:
+            value = int(text)
+        except ValueError:
+            raise SettingsError(f"{variable} is {text!r}: write a whole number") from None
+        if not least <= value <= most:
+            raise SettingsError(f"{variable} is {text}: it must lie from {least} to {most}")
+        return value
+
+    return read
+
+
+def _choice(variable: str, known: tuple[str, ...]) -> Any:
+    def read(env: Mapping[str, str]) -> str:
+        text = env[variable].strip().lower()
+        if text not in known:
+            raise SettingsError(f"{variable} is {text!r}: choose one of {', '.join(known)}")
+        return text
+
+    return read
+
+
+def _names(variable: str, known: tuple[str, ...] = ()) -> Any:
+    def read(env: Mapping[str, str]) -> tuple[str, ...]:
+        names = tuple(dict.fromkeys(n.strip() for n in env[variable].split(",") if n.strip()))
+        for name in names:
+            if known and name not in known:
+                raise SettingsError(f"{variable} has {name!r}: known are {', '.join(known)}")
+        return names
+
+    return read
+
+
+_DAY = 86_400.0
+_READERS: dict[str, Any] = {
+    "database_url": _database_url,
+    "host": lambda env: env["HOST"].strip(),
+    "port": _count("PORT", 1, 65_535),
+    "transport": _choice("CAPATAZ_TRANSPORT", TRANSPORTS),
+    "min_workers": _count("CAPATAZ_MIN_WORKERS", 1, 1_000),
+    "max_workers": _count("CAPATAZ_MAX_WORKERS", 1, 1_000),
+    "queues": _names("CAPATAZ_QUEUES"),
+    "poll_seconds": _seconds("CAPATAZ_POLL_SECONDS", 0.01, 3_600),
+    "heartbeat_seconds": _seconds("CAPATAZ_HEARTBEAT_SECONDS", 0.05, 3_600),
+    "stale_seconds": _seconds("CAPATAZ_STALE_SECONDS", 0.15, _DAY),
+    "max_attempts": _count("CAPATAZ_MAX_ATTEMPTS", 1, 1_000),
+    "timeout_seconds": _seconds("CAPATAZ_TIMEOUT_SECONDS", 0.01, 365 * _DAY),
+    "grace_seconds": _seconds("CAPATAZ_GRACE_SECONDS", 0, _DAY),
+    "retention_hours": _seconds("CAPATAZ_RETENTION_HOURS", 0.01, 24 * 36_500),
+    "jobs": _names("CAPATAZ_JOBS"),
+    "auth": _names("CAPATAZ_AUTH", AUTHENTICATIONS),
+    "log_format": _choice("CAPATAZ_LOG_FORMAT", ("console", "json")),
+}
