@@ -1,0 +1,88 @@
+"""Fixtures that every test may ask for: a migrated database of its own, on each of the two."""
+
+from __future__ import annotations
+
+import shutil
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+import pytest
+
+import migrations
+import models
+from database import Database
+from jobs import registry
+from tests.servers.postgres import Postgres, postgres_server
+from tests.support import wait_until
+
+DIALECTS = ("sqlite", "postgresql")
+TEMPLATE = "capataz_template"
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """A real PostgreSQL server; what it promises about power cuts is not what these tests ask."""
+    with postgres_server(fsync=False) as server:
+        url = server.create_database(TEMPLATE)
+        database = Database(url)
+        migrations.migrate(database)
+        database.close()
+        yield server
+        server.drop_database(TEMPLATE)
+
+
+@pytest.fixture(scope="session")
+def sqlite_template(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A migrated SQLite file to copy."""
+    path = tmp_path_factory.mktemp("template") / "capataz.db"
+    database = Database(f"sqlite:///{path}")
+    migrations.migrate(database)
+    database.close()
+    return path
+
+
+@pytest.fixture(params=DIALECTS)
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of a migrated, empty database of the test's own."""
+    if request.param == "sqlite":
+        path = tmp_path / "capataz.db"
+        shutil.copy(request.getfixturevalue("sqlite_template"), path)
+        yield f"sqlite:///{path}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    with server.fresh_database(template=TEMPLATE) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str) -> Iterator[Database]:
+    """That database, opened."""
+    opened = Database(database_url)
+    models.bind(opened.orm)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def built_in_types() -> None:
+    registry.load()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Fail a test that leaves a thread or a child process running."""
+    if "postgresql" in request.node.name:
+        request.getfixturevalue("postgres")  # the server outlives the test that first asked for it
+    threads = set(threading.enumerate())
+    me = psutil.Process()
+    children = {child.pid for child in me.children()}
+    yield
+
+    def left() -> list[str]:
+        return [t.name for t in threading.enumerate() if t not in threads] + [
+            str(child) for child in me.children() if child.pid not in children
+        ]
+
+    wait_until(lambda: not left(), f"left running after the test: {left()}", timeout=5)
