@@ -43,7 +43,7 @@ ALL_QUEUES: Final = "*"
 database = peewee.DatabaseProxy()
 
 
-class OrderId(peewee.Field):  # type: ignore[misc]
+class OrderId(peewee.Field):
     """A UUID that Python sees as its canonical text."""
 
     field_type = "UUID"
@@ -60,7 +60,7 @@ class OrderId(peewee.Field):  # type: ignore[misc]
         return str(uuid.UUID(bytes=value) if isinstance(value, bytes) else value)
 
 
-class Table(peewee.Model):  # type: ignore[misc]
+class Table(peewee.Model):
     class Meta:
         database = database
         legacy_table_names = False

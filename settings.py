@@ -23,7 +23,7 @@ AUTHENTICATIONS = ("token", "proxy", "oidc", "none")
 
 
 class SettingsError(Exception):
-    """A setting has an impossible value or an unknown name; the text is one line for the operator."""
+    """A setting has an impossible value or an unknown name; one line for the operator."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,9 +163,7 @@ def _seconds(variable: str, least: float, most: float) -> Any:
         try:
             value = float(text)
         except ValueError:
-            raise SettingsError(
-                f"{variable} is {text!r}: write a number, such as 1.5"
-            ) from None
+            raise SettingsError(f"{variable} is {text!r}: write a number, such as 1.5") from None
         if not least <= value <= most:  # also refuses NaN
             raise SettingsError(f"{variable} is {text}: it must lie from {least:g} to {most:g}")
         return value

@@ -175,7 +175,7 @@ class Listener:
             self._ready.set()
             try:
                 while True:
-                    readable, _, _ = select.select([ear, self._wake], [], [])
+                    readable, _, _ = select.select([ear.fileno(), self._wake], [], [])
                     if self._wake in readable:
                         return True
                     self._heard(ear.recv(64).decode(errors="replace"))

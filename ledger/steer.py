@@ -207,9 +207,7 @@ def _key(transaction: Transaction, order_id: str) -> Any:
     return pack((order_id,)) if transaction.dialect == "sqlite" else order_id
 
 
-def _lock(
-    transaction: Transaction, order_id: str, move: str, allowed: tuple[str, ...]
-) -> OrderRow:
+def _lock(transaction: Transaction, order_id: str, move: str, allowed: tuple[str, ...]) -> OrderRow:
     rows = transaction.rows(LOCK, {"id": _key(transaction, order_id)})
     if not rows:
         raise UnknownOrder(order_id)
@@ -238,4 +236,3 @@ def _keep_attempt(transaction: Transaction, order: OrderRow) -> None:
             "error": order.error,
         },
     )
-

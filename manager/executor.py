@@ -74,9 +74,7 @@ def _bad_result(message: str, run_seconds: float) -> Outcome:
     return Outcome(ERROR, run_seconds, error_type="BadResult", message=message)
 
 
-def _failed(
-    kind: str, error: BaseException, started: float, after: float | None = None
-) -> Outcome:
+def _failed(kind: str, error: BaseException, started: float, after: float | None = None) -> Outcome:
     run_seconds = time.monotonic() - started
     try:
         message = str(error)

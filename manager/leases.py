@@ -15,8 +15,8 @@ MARGIN = 0.2
 class Leases:
     """The assignments in hand: open until they settle, held until their outcome is written.
 
-    Single dictionary operations need no lock: `settle` is one deletion, so of a worker, a deadline and
-    a cancel that end the same attempt exactly one wins.
+    Single dictionary operations need no lock: `settle` is one deletion, so of a worker, a deadline
+    and a cancel that end the same attempt exactly one wins.
     """
 
     def __init__(self, stale_seconds: float) -> None:

@@ -30,6 +30,7 @@ from settings import VERSION, Settings
 WATCH_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
 FOLD_SECONDS = 5.0
+RESCUES_PER_STALE_TIME = 6
 
 
 def manager_id() -> str:
@@ -46,31 +47,13 @@ def build(settings: Settings, database: Database) -> Supervisor:
     leases = Leases(settings.stale_seconds)
     pace = Pace()
     writer = Writer(database, name, leases, pace, bell.ring)
-
-    def deliver(assignment: Assignment, outcome: Outcome) -> None:
-        if leases.settle(assignment):
-            writer.put(assignment, outcome)
-
-    pool = ManageWorker(
-        settings.max_workers,
-        backlog=2 * AHEAD_ORDERS,
-        name=name,
-        low_mark=AHEAD_ORDERS // 2,
-        on_room=lambda: claiming.wake(),
-    )
-    claimer = Claimer(
-        database,
-        name,
-        pool=pool,
-        leases=leases,
-        lanes=Lanes(settings.queues),
-        pace=pace,
-        execute=Executor(leases.is_open, deliver).execute,
-        unwritten=writer.unwritten,
-        poll_seconds=settings.poll_seconds,
-    )
-    claiming = Loop("claimer", claimer.step)
     heartbeat = Heartbeat(database, name, leases)
+    pool = ManageWorker(
+        settings.max_workers, backlog=2 * AHEAD_ORDERS, name=name, low_mark=AHEAD_ORDERS // 2
+    )
+    claiming = Loop("claimer", _claimer(settings, database, name, pool, leases, pace, writer).step)
+    pool.on_room = claiming.wake
+    watchman = Watchman(leases, pool, writer.put, settings.max_workers)
 
     def heard(hint: str) -> None:
         if hint == CANCEL:
@@ -78,13 +61,6 @@ def build(settings: Settings, database: Database) -> Supervisor:
         else:
             claiming.wake()
 
-    watchman = Watchman(
-        leases,
-        pool,
-        writer.put,
-        settings.max_workers,
-        lambda: supervisor.fail("too many hung threads; a new process is needed"),
-    )
     supervisor = Supervisor(
         Parts(
             database=database,
@@ -97,21 +73,52 @@ def build(settings: Settings, database: Database) -> Supervisor:
             writing=Loop("writer", writer.step),
             listener=Listener(database, name, heard),
             bell=bell,
-            duties=(
-                Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
-                Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
-                Duty("watchman", watchman.tick, WATCH_SECONDS),
-                Duty(
-                    "rescuer",
-                    Rescuer(database, settings.stale_seconds).tick,
-                    max(settings.stale_seconds / 6, 0.1),
-                ),
-                Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
-            ),
+            duties=_duties(settings, database, heartbeat, watchman),
             grace_seconds=settings.grace_seconds,
         )
     )
+    watchman.too_many = lambda: supervisor.fail("too many hung threads: only a new process helps")
     return supervisor
+
+
+def _claimer(
+    settings: Settings,
+    database: Database,
+    name: str,
+    pool: ManageWorker,
+    leases: Leases,
+    pace: Pace,
+    writer: Writer,
+) -> Claimer:
+    def deliver(assignment: Assignment, outcome: Outcome) -> None:
+        if leases.settle(assignment):
+            writer.put(assignment, outcome)
+
+    return Claimer(
+        database,
+        name,
+        pool=pool,
+        leases=leases,
+        lanes=Lanes(settings.queues),
+        pace=pace,
+        execute=Executor(leases.is_open, deliver).execute,
+        unwritten=writer.unwritten,
+        poll_seconds=settings.poll_seconds,
+    )
+
+
+def _duties(
+    settings: Settings, database: Database, heartbeat: Heartbeat, watchman: Watchman
+) -> tuple[Duty, ...]:
+    rescuer = Rescuer(database, settings.stale_seconds)
+    rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
+    return (
+        Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
+        Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
+        Duty("watchman", watchman.tick, WATCH_SECONDS),
+        Duty("rescuer", rescuer.tick, rescue_seconds),
+        Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
+    )
 
 
 def _card(settings: Settings, name: str) -> ManagerCard:

@@ -6,6 +6,7 @@ SHORT_SECONDS = 0.05
 AHEAD_SECONDS = 1.0
 AHEAD_ORDERS = 500
 WEIGHT = 0.05
+LEAST_SECONDS = 1e-6
 
 
 class Pace:
@@ -27,4 +28,4 @@ class Pace:
         means = [mean for mean in self._means.values() if mean < SHORT_SECONDS]
         if not means:
             return 0
-        return min(AHEAD_ORDERS, int(workers * AHEAD_SECONDS / max(max(means), 1e-6)))
+        return min(AHEAD_ORDERS, int(workers * AHEAD_SECONDS / max(*means, LEAST_SECONDS)))

@@ -36,7 +36,6 @@ class ManageWorker:
         backlog: int = 0,
         name: str = "worker",
         low_mark: int = 0,
-        on_room: Callable[[], None] | None = None,
     ) -> None:
         if max_workers < 1:
             raise ValueError(f"max_workers is {max_workers}: it must be at least 1")
@@ -54,7 +53,7 @@ class ManageWorker:
         self._waiting = 0
         self._stopped = False
         self._low_mark = low_mark
-        self._on_room = on_room
+        self.on_room: Callable[[], None] | None = None
 
     def queue(
         self,
@@ -100,8 +99,8 @@ class ManageWorker:
             if self._waiting:
                 self._room.notify()
             load = len(self._accepted)
-        if self._on_room is not None and (load < self.max_workers or load == self._low_mark):
-            self._on_room()
+        if self.on_room is not None and (load < self.max_workers or load == self._low_mark):
+            self.on_room()
 
     def is_available_slot(self) -> bool:
         """Whether a target queued now would start at once."""

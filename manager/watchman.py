@@ -18,7 +18,7 @@ log = structlog.get_logger("capataz.manager")
 class Watchman:
     """One tick times out what is overdue: it is recorded, told to stop, and its slot replaced.
 
-    A thread cannot be killed. When more than `most_hung` are left behind, `too_many()` is called:
+    A thread cannot be killed. When more than `most_hung` are left behind, `too_many` is called:
     only a new process gets rid of them.
     """
 
@@ -28,13 +28,12 @@ class Watchman:
         pool: ManageWorker,
         deliver: Callable[[Assignment, Outcome], None],
         most_hung: int,
-        too_many: Callable[[], None],
     ) -> None:
         self._leases = leases
         self._pool = pool
         self._deliver = deliver
         self._most_hung = most_hung
-        self._too_many = too_many
+        self.too_many: Callable[[], None] | None = None
 
     def tick(self) -> None:
         """Look at every running attempt once."""
@@ -43,8 +42,8 @@ class Watchman:
             deadline = assignment.deadline
             if deadline is not None and now > deadline:
                 self._time_out(assignment, now)
-        if self._pool.hung() > self._most_hung:
-            self._too_many()
+        if self.too_many is not None and self._pool.hung() > self._most_hung:
+            self.too_many()
 
     def _time_out(self, assignment: Assignment, now: float) -> None:
         if not self._leases.settle(assignment):

@@ -1,0 +1,80 @@
+"""How a connection to each database is opened, and with which session settings."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+import apsw
+from playhouse.apsw_ext import APSWDatabase
+from playhouse.pool import _PooledPostgresqlDatabase
+from playhouse.postgres_ext import Psycopg3Database
+from psycopg.adapt import Loader
+
+BUSY_SECONDS = 10.0
+
+
+class Sqlite(APSWDatabase):  # type: ignore[misc]
+    """SQLite through apsw, whose wheel carries a SQLite without the WAL-reset corruption."""
+
+    field_types = APSWDatabase.field_types | {"UUID": "BLOB"}
+
+    def _connect(self) -> apsw.Connection:
+        connection = apsw.Connection(self.database)
+        connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
+        connection.execute(
+            "PRAGMA journal_mode = wal; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
+        )
+        connection.convert_binding = _text_of_time
+        return connection
+
+
+def _text_of_time(_cursor: Any, _number: int, value: Any) -> str:
+    """The history of migrations binds a datetime, which SQLite itself does not know."""
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ")
+    raise TypeError(f"SQLite cannot hold a {type(value).__name__}")
+
+
+class _UuidText(Loader):
+    """A uuid as the text that HTTP shows; making `uuid.UUID` objects costs more than the claim."""
+
+    def load(self, data: Any) -> str:
+        return bytes(data).decode()
+
+
+class _PostgresSession(Psycopg3Database):  # type: ignore[misc]
+    def _connect(self) -> Any:
+        connection = super()._connect()
+        connection.adapters.register_loader("uuid", _UuidText)
+        # The hot statements join a handful of keys to a large table: with stale statistics the
+        # planner may scan it instead, and a generic plan cannot see a LIMIT's size.
+        connection.execute(
+            "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; "
+            "SET enable_mergejoin = off; SET enable_seqscan = off; SET timezone = 'UTC'; "
+            "SET jit = off"
+        )
+        return connection
+
+
+class Postgres(_PooledPostgresqlDatabase, _PostgresSession):  # type: ignore[misc]
+    """A pool of such connections, one a thread while it is in a session."""
+
+
+def connection_parameters(url: str) -> dict[str, Any]:
+    """What a `postgresql://` URL says, as the driver's own parameters; its query wins."""
+    parts = urlsplit(url)
+    given = {
+        "host": unquote(parts.hostname) if parts.hostname else None,
+        "port": parts.port,
+        "user": unquote(parts.username) if parts.username else None,
+        "password": unquote(parts.password) if parts.password else None,
+    } | dict(parse_qsl(parts.query))
+    defaults = {"connect_timeout": 5, "application_name": "capataz"}
+    return defaults | {name: value for name, value in given.items() if value is not None}
+
+
+def sqlite_version() -> str:
+    """The version of the SQLite in use (not the one of Python's own module)."""
+    return str(apsw.sqlite_lib_version())

@@ -1,0 +1,55 @@
+"""SQL text for both databases, and the transaction it runs in."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+Row = tuple[Any, ...]
+
+
+class Sql:
+    """One statement, for both databases: named parameters as `:name`, `{now}` for the clock.
+
+    `{now}` is milliseconds since 1970 by the database's clock on PostgreSQL and by the host's on
+    SQLite, the same throughout one statement.
+    """
+
+    __slots__ = ("postgres", "sqlite")
+
+    NOW_SQLITE = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
+    NOW_POSTGRES = "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
+
+    def __init__(self, both: str = "", *, sqlite: str = "", postgres: str = "") -> None:
+        self.sqlite = (sqlite or both).replace("{now}", self.NOW_SQLITE)
+        text = (postgres or both).replace("{now}", self.NOW_POSTGRES).replace("%", "%%")
+        self.postgres = re.sub(r"(?<![:\w]):([a-z_]+)", r"%(\1)s", text)
+
+
+class Transaction:
+    """What a unit of work may do: run statements on the connection of its own transaction."""
+
+    __slots__ = ("_cursor", "_text", "dialect")
+
+    def __init__(self, cursor: Any, dialect: str) -> None:
+        self._cursor = cursor
+        self.dialect = dialect
+        self._text = "sqlite" if dialect == "sqlite" else "postgres"
+
+    def rows(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> list[Row]:
+        """Run a statement that answers rows, and fetch them all."""
+        self._cursor.execute(getattr(statement, self._text), parameters)
+        return self._cursor.fetchall()  # type: ignore[no-any-return]
+
+    def run(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> None:
+        """Run a statement whose rows, if any, nobody needs."""
+        self._cursor.execute(getattr(statement, self._text), parameters)
+
+    def many(self, statement: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
+        """Run a statement once for each set of parameters."""
+        self._cursor.executemany(getattr(statement, self._text), parameters)
+
+    def many_rows(self, statement: Sql, parameters: Iterable[Mapping[str, Any]]) -> list[Row]:
+        """The same on SQLite only, collecting what each run answers (`RETURNING`)."""
+        return list(self._cursor.executemany(statement.sqlite, parameters))
