@@ -1,0 +1,99 @@
+"""20,000 queued `add` orders, drained by one manager and by two, results stored.
+
+Each manager is a process of its own, started when all orders are queued. `drain` counts from the
+start of the processes until the last order has ended; `steady` is the slope after the first tenth
+of the orders, so it leaves the start of the processes out.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import psutil
+
+import ledger
+from bench.figures import Figure
+from database import Database, Sql, Transaction
+
+ROOT = Path(__file__).resolve().parents[2]
+ORDERS = 20_000
+BATCH = 1_000
+LOOK_SECONDS = 0.01
+LONGEST_SECONDS = 300.0
+
+EMPTY = [Sql(f"DELETE FROM {table}") for table in ("job_order", "event", "tally", "manager")]
+
+
+def measure(url: str) -> list[Figure]:
+    """Drain twice on this database."""
+    figures = []
+    for managers in (1, 2):
+        database = Database(url)
+        _queue_orders(database)
+        figures += _drain(database, managers)
+        database.write(_empty)
+        database.close()
+    return figures
+
+
+def _empty(transaction: Transaction) -> None:
+    for statement in EMPTY:
+        transaction.run(statement)
+
+
+def _queue_orders(database: Database) -> None:
+    for _ in range(0, ORDERS, BATCH):
+        orders = [
+            ledger.NewOrder(order_id, "add", '{"num1":1,"num2":2}')
+            for order_id in ledger.new_ids(BATCH)
+        ]
+        ledger.submit(database, [ledger.Request(orders)])
+    if database.dialect == "postgresql":
+        with database.session() as connection:
+            connection.execute("VACUUM ANALYZE")
+
+
+def _drain(database: Database, managers: int) -> list[Figure]:
+    environment = {**os.environ, "DATABASE_URL": database.url, "CAPATAZ_LOG_FORMAT": "json"}
+    command = [sys.executable, "manage.py", "manager"]
+    began = time.monotonic()
+    processes = [
+        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
+        for _ in range(managers)
+    ]
+    try:
+        seen = _watch(database, began)
+        used = [psutil.Process(process.pid) for process in processes]
+        seconds = [sum(process.cpu_times()[:2]) for process in used]
+        memory = max(process.memory_info().rss for process in used) / 2**20
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.wait(60)
+    total = seen[-1][0]
+    tenth = next(look for look in seen if look[1] >= ORDERS / 10)
+    steady = (ORDERS - tenth[1]) / max(total - tenth[0], LOOK_SECONDS)
+    who = "one manager" if managers == 1 else f"{managers} managers"
+    return [
+        Figure(f"drain, {who}", ORDERS / total, "/s"),
+        Figure(f"steady, {who}", steady, "/s"),
+        Figure(f"manager's CPU an order, {who}", sum(seconds) / ORDERS * 1e6, "µs", 1),
+        Figure(f"manager's RSS, {who}", memory, "MB"),
+    ]
+
+
+def _watch(database: Database, began: float) -> list[tuple[float, int]]:
+    """(seconds since the start, orders completed), until all have."""
+    seen: list[tuple[float, int]] = []
+    while not seen or seen[-1][1] < ORDERS:
+        completed = ledger.levels(database).by_status.get("completed", 0)
+        seen.append((time.monotonic() - began, completed))
+        if seen[-1][0] > LONGEST_SECONDS:
+            raise TimeoutError(f"only {completed} of {ORDERS} orders after {LONGEST_SECONDS:g} s")
+        time.sleep(LOOK_SECONDS)
+    return seen

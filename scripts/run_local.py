@@ -1,0 +1,139 @@
+"""Everything on one machine: migrate, then the web process and a manager, until Ctrl-C.
+
+Once both are up it submits an `add` of its own over HTTP and shows how to do the same.
+"""
+
+from __future__ import annotations
+
+import http.client
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[1]
+sys.path.insert(0, str(ROOT))
+
+from settings import Settings, SettingsError  # noqa: E402 (the project's root comes first)
+
+READY_SECONDS = 30.0
+STOP_MARGIN_SECONDS = 10.0
+
+
+def main() -> int:
+    try:
+        settings = Settings.from_env()
+    except SettingsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    migrated = subprocess.run([sys.executable, "manage.py", "migrate"], cwd=ROOT, check=False)
+    if migrated.returncode:
+        return migrated.returncode
+    processes = {
+        name: subprocess.Popen(
+            [sys.executable, "manage.py", command],
+            cwd=ROOT,
+            # A group of its own: Ctrl-C reaches this process alone, which passes it on once.
+            start_new_session=True,
+        )
+        for name, command in (("web", "runserver"), ("manager", "manager"))
+    }
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        _show(settings, processes)
+        return _watch(processes)
+    except KeyboardInterrupt:
+        return 0
+    finally:
+        _stop(processes, settings.grace_seconds + STOP_MARGIN_SECONDS)
+
+
+def _interrupt(_number: int, _frame: Any) -> None:
+    raise KeyboardInterrupt
+
+
+def _show(settings: Settings, processes: dict[str, subprocess.Popen[bytes]]) -> None:
+    """Wait until the web process is ready, then run one order end to end."""
+    until = time.monotonic() + READY_SECONDS
+    while not _ready(settings):
+        ended = [name for name, process in processes.items() if process.poll() is not None]
+        if ended or time.monotonic() > until:
+            print(f"error: not ready; see above ({', '.join(ended)} ended)", file=sys.stderr)
+            return
+        time.sleep(0.05)
+    began = time.monotonic()
+    submitted = _ask(settings, "POST", "/api/v1/add/1/2")
+    path = f"/api/v1/job/{submitted['jobId']}"
+    order = _ask(settings, "GET", f"{path}?wait=20")
+    address = f"http://{settings.host}:{settings.port}"
+    milliseconds = (time.monotonic() - began) * 1000
+    if order["status"] != "completed":
+        print(f"the first order is still {order['status']}: see {address}{path}")
+    print(
+        f"""
+Capataz is up.
+  1 + 2 = {order["result"]}, submitted, run and collected in {milliseconds:.0f} ms
+  dashboard   {address}/
+  try         curl -X POST {address}/api/v1/add/0.1/0.2
+  then        curl '{address}/api/v1/job/JOB-ID?wait=10'
+  stop        Ctrl-C
+""",
+        flush=True,
+    )
+
+
+def _ready(settings: Settings) -> bool:
+    try:
+        return _status(settings, "GET", "/readyz")[0] == http.client.OK
+    except OSError:
+        return False
+
+
+def _ask(settings: Settings, method: str, path: str) -> dict[str, Any]:
+    status, body = _status(settings, method, path)
+    if status >= http.client.BAD_REQUEST:
+        raise SystemExit(f"error: {method} {path} answered {status}: {body.decode()}")
+    answer: dict[str, Any] = json.loads(body)
+    return answer
+
+
+def _status(settings: Settings, method: str, path: str) -> tuple[int, bytes]:
+    connection = http.client.HTTPConnection(settings.host, settings.port, timeout=30)
+    try:
+        connection.request(method, path)
+        response = connection.getresponse()
+        return response.status, response.read()
+    finally:
+        connection.close()
+
+
+def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:
+    """Wait until one of them ends: then the other has no use either."""
+    while True:
+        for name, process in processes.items():
+            code = process.poll()
+            if code is not None:
+                print(f"error: {name} ended with exit code {code}; stopping", file=sys.stderr)
+                return code or 1
+        time.sleep(0.2)
+
+
+def _stop(processes: dict[str, subprocess.Popen[bytes]], seconds: float) -> None:
+    for process in processes.values():
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+    until = time.monotonic() + seconds
+    for name, process in processes.items():
+        try:
+            process.wait(max(0.1, until - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            print(f"{name} did not stop in time and was killed", file=sys.stderr)
+            os.killpg(process.pid, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
