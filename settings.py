@@ -18,7 +18,7 @@ from dotenv import dotenv_values
 VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent
 
-TRANSPORTS = ("database", "rabbitmq", "nats")
+TRANSPORTS = ("database",)
 AUTHENTICATIONS = ("token", "proxy", "oidc", "none")
 
 

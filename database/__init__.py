@@ -84,20 +84,13 @@ class Database:
         raise AssertionError("unreachable")
 
     def read(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """The rows of one statement that writes nothing. Raises `DatabaseAway`.
-
-        A connection that died while idle is replaced and the statement repeated once.
-        """
-        for last in (False, True):
-            with self.session() as connection:
-                try:
-                    cursor = connection.cursor()
-                    return Transaction(cursor, self.dialect).rows(statement, parameters)
-                except _ACCESS_FAILURES as error:
-                    self.discard()
-                    if last or self.dialect == "sqlite":
-                        raise DatabaseAway(_reason(error)) from error
-        raise AssertionError("unreachable")
+        """The rows of one statement that writes nothing. Raises `DatabaseAway`."""
+        with self.session() as connection:
+            try:
+                return Transaction(connection, self.dialect).rows(statement, parameters)
+            except _ACCESS_FAILURES as error:
+                self.discard()
+                raise DatabaseAway(_reason(error)) from error
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -134,44 +127,36 @@ class Database:
                 self.orm.close_idle()
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
-        cursor = self._begin()
+        connection = self.orm.connection()
+        transaction = Transaction(connection, self.dialect)
         try:
-            result = work(Transaction(cursor, self.dialect))
-            cursor.execute("COMMIT")
+            if self.dialect == "sqlite":
+                connection.execute("BEGIN IMMEDIATE")
+                result = work(transaction)
+                connection.execute("COMMIT")
+            else:
+                # A pipeline sends what needs no answer together with the next statement that does:
+                # most transactions take two round trips instead of six.
+                with connection.pipeline():
+                    connection.execute("BEGIN")
+                    result = work(transaction)
+                    connection.execute("COMMIT")
         except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-            self._roll_back(cursor)
+            self._roll_back(connection)
             raise
         except _ACCESS_FAILURES as error:
-            self._roll_back(cursor)
+            self._roll_back(connection)
             self.discard()
             raise DatabaseAway(_reason(error)) from error
         except BaseException:
-            self._roll_back(cursor)
+            self._roll_back(connection)
             raise
         return result
 
-    def _begin(self) -> Any:
-        """A cursor inside a new transaction; a pooled connection that died idle is replaced."""
-        begin = "BEGIN IMMEDIATE" if self.dialect == "sqlite" else "BEGIN"
+    def _roll_back(self, connection: Any) -> None:
         try:
-            cursor = self.orm.connection().cursor()
-            cursor.execute(begin)
-        except _ACCESS_FAILURES as error:
-            self.discard()
-            if self.dialect == "sqlite":
-                raise DatabaseAway(_reason(error)) from error
-            try:
-                self.orm.close_idle()
-                self.orm.connect()
-                cursor = self.orm.connection().cursor()
-                cursor.execute(begin)
-            except _CONNECT_FAILURES as again:
-                raise DatabaseAway(_reason(again)) from again
-        return cursor
-
-    def _roll_back(self, cursor: Any) -> None:
-        try:
-            cursor.execute("ROLLBACK")
+            if self.dialect == "postgresql" or connection.in_transaction:
+                connection.execute("ROLLBACK")
         except (apsw.Error, psycopg.Error):
             self.discard()
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from datetime import datetime
 from typing import Any
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -60,6 +61,15 @@ class _PostgresSession(Psycopg3Database):  # type: ignore[misc]
 
 class Postgres(_PooledPostgresqlDatabase, _PostgresSession):  # type: ignore[misc]
     """A pool of such connections, one a thread while it is in a session."""
+
+    def _is_closed(self, connection: Any) -> bool:
+        """Whether an idle connection is of no use: one that has something to say was ended by the
+        server, and would fail the next transaction for nothing."""
+        if super()._is_closed(connection):
+            return True
+        poll = select.poll()
+        poll.register(connection.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
 
 
 def connection_parameters(url: str) -> dict[str, Any]:

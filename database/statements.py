@@ -30,26 +30,28 @@ class Sql:
 class Transaction:
     """What a unit of work may do: run statements on the connection of its own transaction."""
 
-    __slots__ = ("_cursor", "_text", "dialect")
+    __slots__ = ("_connection", "_text", "dialect")
 
-    def __init__(self, cursor: Any, dialect: str) -> None:
-        self._cursor = cursor
+    def __init__(self, connection: Any, dialect: str) -> None:
+        self._connection = connection
         self.dialect = dialect
         self._text = "sqlite" if dialect == "sqlite" else "postgres"
 
     def rows(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement that answers rows, and fetch them all."""
-        self._cursor.execute(getattr(statement, self._text), parameters)
-        return self._cursor.fetchall()  # type: ignore[no-any-return]
+        cursor = self._connection.execute(getattr(statement, self._text), parameters)
+        return cursor.fetchall()  # type: ignore[no-any-return]
 
     def run(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> None:
         """Run a statement whose rows, if any, nobody needs."""
-        self._cursor.execute(getattr(statement, self._text), parameters)
+        self._connection.execute(getattr(statement, self._text), parameters)
 
     def many(self, statement: Sql, parameters: Iterable[Mapping[str, Any]]) -> None:
         """Run a statement once for each set of parameters."""
-        self._cursor.executemany(getattr(statement, self._text), parameters)
+        cursor = self._connection.cursor()
+        for _ in cursor.executemany(getattr(statement, self._text), parameters) or ():
+            pass
 
     def many_rows(self, statement: Sql, parameters: Iterable[Mapping[str, Any]]) -> list[Row]:
         """The same on SQLite only, collecting what each run answers (`RETURNING`)."""
-        return list(self._cursor.executemany(statement.sqlite, parameters))
+        return list(self._connection.cursor().executemany(statement.sqlite, parameters))

@@ -23,16 +23,19 @@ _CHOSEN = """
 
 # On PostgreSQL the guard on the status is an expression that no index or statistic matches: else
 # the planner may prefer to walk the running orders. The lanes stay in their order because a
-# LATERAL join can only be a nested loop over them.
+# LATERAL join (on SQLite a CROSS JOIN) can only be a nested loop over them.
 CLAIM = Sql(
     sqlite=f"""
-    WITH picked AS MATERIALIZED (
+    WITH lane AS MATERIALIZED (
+        SELECT value ->> 0 AS queue, value ->> 1 AS priority, {{now}} - (value ->> 2) AS due
+        FROM json_each(:lanes)
+        WHERE NOT EXISTS (SELECT 1 FROM queue AS q WHERE q.name IN (value ->> 0, '*')
+            AND q.paused_on IS NOT NULL)
+    ), picked AS MATERIALIZED (
         SELECT o.id, o.type, row_number() OVER () AS place
-        FROM json_each(:lanes) AS lane CROSS JOIN job_order AS o
-        WHERE o.status = 'pending' AND o.queue = lane.value ->> 0
-            AND o.priority = lane.value ->> 1 AND o.run_at <= {{now}} - (lane.value ->> 2)
-            AND NOT EXISTS (SELECT 1 FROM queue AS q WHERE q.name IN (lane.value ->> 0, '*')
-                AND q.paused_on IS NOT NULL)
+        FROM lane CROSS JOIN job_order AS o
+        WHERE o.status = 'pending' AND o.queue = lane.queue AND o.priority = lane.priority
+            AND o.run_at <= lane.due
         LIMIT :most
     ), {_CHOSEN.replace("{short}", "type IN (SELECT value FROM json_each(:short))")}
     UPDATE job_order SET status = 'wip', lease = lease + 1, attempts = attempts + 1,

@@ -33,11 +33,14 @@ FLOW = Sql("""
 
 NOW_MINUTE = Sql("SELECT CAST({now} / 60000 AS BIGINT)")
 
-# A row per combination is what folding leaves; anything else is still to be folded.
-UNFOLDED = Sql("SELECT count(*) FROM tally")
-
+# Only what is not folded yet is touched: a bucket of time in which a combination has several rows,
+# or rows that are not at the bucket's beginning.
 TAKE = Sql("""
-    DELETE FROM tally WHERE minute < :before AND minute >= :since AND minute % :grain <> :skip
+    DELETE FROM tally WHERE minute >= :since AND minute < :before
+    AND minute - minute % :grain IN (
+        SELECT minute - minute % :grain FROM tally WHERE minute >= :since AND minute < :before
+        GROUP BY minute - minute % :grain, queue, type, before, after
+        HAVING count(*) > 1 OR max(minute % :grain) > 0)
     RETURNING minute, queue, type, before, after, n, runs, run_ms, histogram""")
 
 PUT = Sql("""
@@ -74,16 +77,11 @@ def fold(database: Database) -> int:
 
     def work(transaction: Transaction) -> int:
         minute = int(transaction.rows(NOW_MINUTE)[0][0])
-        old, older = minute - MINUTES_KEPT, minute - HOURS_KEPT * HOUR
+        hours = (minute - MINUTES_KEPT) // HOUR * HOUR
+        days = (minute - HOURS_KEPT * HOUR) // DAY * DAY
         saved = 0
-        for since, before, grain, skip in (
-            (old, minute - 1, 1, -1),
-            (older, old, HOUR, 0),
-            (0, older, DAY, 0),
-        ):
-            taken = transaction.rows(
-                TAKE, {"since": since, "before": before, "grain": grain, "skip": skip}
-            )
+        for since, before, grain in ((hours, minute + 1, 1), (days, hours, HOUR), (0, days, DAY)):
+            taken = transaction.rows(TAKE, {"since": since, "before": before, "grain": grain})
             folded = _add_up(taken, grain)
             transaction.many(PUT, folded)
             saved += len(taken) - len(folded)

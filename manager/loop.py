@@ -22,9 +22,13 @@ class Loop:
     that one bad order or moment never ends the loop.
     """
 
-    def __init__(self, name: str, step: Callable[[], float]) -> None:
+    def __init__(
+        self, name: str, step: Callable[[], float], nudge: Callable[[], None] | None = None
+    ) -> None:
+        """`nudge` ends a wait inside the step itself when the loop is to stop."""
         self._name = name
         self._step = step
+        self._nudge = nudge
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._away = 0.0
@@ -42,6 +46,8 @@ class Loop:
         """End after the step under way; whether it did in time. Safe twice, and before start."""
         self._stop.set()
         self._wake.set()
+        if self._nudge is not None:
+            self._nudge()
         if self._thread.ident is not None and self._thread is not threading.current_thread():
             self._thread.join(timeout)
         return not self._thread.is_alive()

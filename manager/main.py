@@ -29,7 +29,7 @@ from settings import VERSION, Settings
 
 WATCH_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
-FOLD_SECONDS = 5.0
+FOLD_SECONDS = 10.0
 RESCUES_PER_STALE_TIME = 6
 
 
@@ -49,7 +49,11 @@ def build(settings: Settings, database: Database) -> Supervisor:
     writer = Writer(database, name, leases, pace, bell.ring)
     heartbeat = Heartbeat(database, name, leases)
     pool = ManageWorker(
-        settings.max_workers, backlog=2 * AHEAD_ORDERS, name=name, low_mark=AHEAD_ORDERS // 2
+        settings.max_workers,
+        min_workers=settings.min_workers,
+        backlog=2 * AHEAD_ORDERS,
+        name=name,
+        low_mark=AHEAD_ORDERS // 2,
     )
     claiming = Loop("claimer", _claimer(settings, database, name, pool, leases, pace, writer).step)
     pool.on_room = claiming.wake
@@ -70,7 +74,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
             writer=writer,
             heartbeat=heartbeat,
             claiming=claiming,
-            writing=Loop("writer", writer.step),
+            writing=Loop("writer", writer.step, nudge=writer.nudge),
             listener=Listener(database, name, heard),
             bell=bell,
             duties=_duties(settings, database, heartbeat, watchman),

@@ -25,7 +25,8 @@ class ManageWorker:
     """Runs each target on a worker of its own, at most `max_workers` at once.
 
     `backlog` targets more are taken while all slots are busy; they start in order. Threads are
-    made when they are first needed, up to `max_workers`; `name` begins the names of the threads.
+    made when they are first needed, beyond the `min_workers` that are there from the first on;
+    `name` begins the names of the threads.
     `on_room` is called when a slot comes free, and when the backlog has sunk to `low_mark`.
     """
 
@@ -33,6 +34,7 @@ class ManageWorker:
         self,
         max_workers: int,
         *,
+        min_workers: int = 0,
         backlog: int = 0,
         name: str = "worker",
         low_mark: int = 0,
@@ -40,6 +42,7 @@ class ManageWorker:
         if max_workers < 1:
             raise ValueError(f"max_workers is {max_workers}: it must be at least 1")
         self.max_workers = max_workers
+        self._min_workers = min_workers
         self.workers: dict[str, Worker] = {}
         self._accepted: dict[str, Worker] = {}
         self._backlog = backlog
@@ -85,7 +88,8 @@ class ManageWorker:
             if self._stopped:
                 raise PoolStopped("the pool was stopped")
             self._accepted[guid] = worker
-            if len(self._threads) < min(len(self._accepted), self.max_workers):
+            wanted = max(len(self._accepted), self._min_workers)
+            while len(self._threads) < min(wanted, self.max_workers):
                 self._start_thread()
         self._inbox.put(worker)
         return worker

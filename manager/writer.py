@@ -42,7 +42,7 @@ class Writer:
         self._leases = leases
         self._pace = pace
         self._ring = ring
-        self._inbox: SimpleQueue[tuple[Assignment, Outcome]] = SimpleQueue()
+        self._inbox: SimpleQueue[tuple[Assignment, Outcome] | None] = SimpleQueue()
         self._batch: list[Ending] = []
         self._tried = False
         self._chance = random.Random()  # noqa: S311 (jitter, no secret)
@@ -50,6 +50,10 @@ class Writer:
     def put(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take an outcome to be written."""
         self._inbox.put((assignment, outcome))
+
+    def nudge(self) -> None:
+        """End the wait for a first outcome."""
+        self._inbox.put(None)
 
     def unwritten(self) -> int:
         """How many outcomes wait to be written."""
@@ -72,16 +76,18 @@ class Writer:
     def _gather(self) -> list[Ending]:
         batch: list[Ending] = []
         try:
-            assignment, outcome = self._inbox.get(timeout=IDLE_SECONDS)
-            while True:
+            item = self._inbox.get(timeout=IDLE_SECONDS)
+            while item is not None:
+                assignment, outcome = item
                 batch.append(decide(assignment, outcome, self._chance))
                 if outcome.run_seconds is not None:
                     self._pace.observe(assignment.order.type, outcome.run_seconds)
                 if len(batch) >= BATCH:
                     return batch
-                assignment, outcome = self._inbox.get_nowait()
+                item = self._inbox.get_nowait()
         except Empty:
-            return batch
+            pass
+        return batch
 
     def _write(self) -> None:
         try:
