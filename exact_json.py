@@ -47,8 +47,8 @@ def loads(
             text = text.decode()
         start = len(text) - len(text.lstrip(_SPACE)) if text[:1] in _SPACE else 0
         value, end = decoder.raw_decode(text, start)
-        if end != len(text) and text[end:].strip(_SPACE):
-            raise json.JSONDecodeError("Extra data", text, end)
+        if end != len(text) and (rest := text[end:].lstrip(_SPACE)):
+            raise json.JSONDecodeError("Extra data", text, len(text) - len(rest))
     except BadJson:
         raise
     except json.JSONDecodeError as error:

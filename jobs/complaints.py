@@ -7,6 +7,8 @@ from typing import Any
 
 from pydantic_core import ErrorDetails, ValidationError
 
+from jobs.strictness import MOMENTS
+
 ROOT = "/payload"
 
 MAX_COMPLAINTS = 50
@@ -30,6 +32,17 @@ _MESSAGES = {
     "string_unicode": "must be text that UTF-8 can hold: leave out lone surrogates",
     "uuid_parsing": "must be a UUID, such as 01890a5d-ac96-774b-bcce-b302099a8057",
     "uuid_type": "must be a UUID, in quotes",
+}
+_MESSAGES |= {
+    f"{error}_parsing": f"must be text such as {MOMENTS[kind]}"
+    for error, kind in (
+        ("date", "date"),
+        ("date_from_datetime", "date"),
+        ("time", "time"),
+        ("datetime", "datetime"),
+        ("datetime_from_date", "datetime"),
+        ("time_delta", "timedelta"),
+    )
 }
 _MISSING = {"missing", "missing_argument", "missing_keyword_only_argument"}
 _UNKNOWN_FIELD = {"extra_forbidden", "unexpected_keyword_argument"}
@@ -56,8 +69,9 @@ def _pointer(error: ErrorDetails, payload: Any) -> str:
     """Follow an error's location through the payload, past the names of union members."""
     parts = []
     value: Any = payload
-    for left, step in enumerate(error["loc"], 1 - len(error["loc"])):
-        keys: Any = range(len(value)) if isinstance(value, list) else value
+    steps: tuple[Any, ...] = error["loc"]
+    for left, step in enumerate(steps, 1 - len(steps)):
+        keys = range(len(value)) if isinstance(value, list) else value
         if isinstance(value, dict | list) and step in keys:
             value = value[step]
         elif left or error["type"] not in _MISSING:

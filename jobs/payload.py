@@ -39,7 +39,7 @@ _CONTEXT_IS_NOT = (int, float, str, bool, bytes, list, dict, tuple, set, Decimal
 class Payload:
     """What the keyword arguments of one job function may be."""
 
-    __slots__ = ("_context", "_decimals", "_known", "_open", "_validator", "schema")
+    __slots__ = ("_checker", "_context", "_converter", "_decimals", "_known", "_open", "schema")
 
     def __init__(self, name: str, function: Callable[..., Any], description: str = "") -> None:
         """Read the annotations of `function`. Raises `RegistrationError`."""
@@ -49,11 +49,9 @@ class Payload:
         hints = _hints(name, function, parameters)
         adapter = _adapter(name, hints, parameters, open_=self._open)
         self._decimals = contains(adapter.core_schema, "decimal")
-        self._validator = SchemaValidator(
-            cast(Any, strict(adapter.core_schema, floats=self._decimals)),
-            # Else a pydantic model inside is checked by its own, lax validator.
-            _use_prebuilt=False,
-        )
+        # What comes to a check may hold Decimals anywhere; to a run, only where one is asked for.
+        self._checker = _validator(adapter, floats=True)
+        self._converter = self._checker if self._decimals else _validator(adapter, floats=False)
         self.schema = _json_schema(name, adapter, parameters, description)
         """JSON Schema of the payload."""
 
@@ -62,7 +60,7 @@ class Payload:
 
         Raises `PayloadError`.
         """
-        self._convert(payload)
+        self._validate(self._checker, payload)
 
     def arguments(self, payload_text: str) -> dict[str, Any]:
         """Read a stored payload as the keyword arguments of a run, each of its annotated type.
@@ -72,12 +70,12 @@ class Payload:
         try:
             payload = exact_json.loads(payload_text, decimals=self._decimals)
         except exact_json.BadJson as error:
-            raise PayloadError([("/payload", f"is {error}")]) from None
-        return self._convert(payload)
+            raise PayloadError([("/payload", f"cannot be read: {error}")]) from None
+        return self._validate(self._converter, payload)
 
-    def _convert(self, payload: Any) -> dict[str, Any]:
+    def _validate(self, validator: SchemaValidator, payload: Any) -> dict[str, Any]:
         try:
-            arguments: dict[str, Any] = self._validator.validate_python(payload)
+            arguments: dict[str, Any] = validator.validate_python(payload)
         except ValidationError as error:
             raise PayloadError(complaints(error, payload, self._known)) from None
         except Exception as error:
@@ -176,11 +174,18 @@ def _adapter(
         return TypeAdapter(shape)
     except (PydanticUserError, SchemaError, TypeError) as error:
         culprits = [field for field, hint in hints.items() if not _is_checkable(hint)]
+        reason = str(error).partition("\n")[0]
         raise RegistrationError(
             f"job {name!r}: JSON cannot be checked against the annotation of "
-            f"{', '.join(culprits) or 'its parameters'}: use JSON's own types, Decimal, datetime, "
-            "UUID, Enum, dataclasses or pydantic models"
+            f"{', '.join(culprits) or 'its parameters'} ({reason}): use JSON's own types, Decimal, "
+            "datetime, UUID, Enum, dataclasses or pydantic models"
         ) from error
+
+
+def _validator(adapter: TypeAdapter[Any], *, floats: bool) -> SchemaValidator:
+    schema = cast(Any, strict(adapter.core_schema, floats=floats))
+    # Else a pydantic model inside is checked by its own, lax validator.
+    return SchemaValidator(schema, _use_prebuilt=False)
 
 
 def _is_checkable(hint: Any) -> bool:

@@ -164,8 +164,8 @@ def _check_name(name: str) -> None:
 def _check_options(name: str, queue: str, isolation: str, priority: str) -> None:
     if not isinstance(queue, str) or not _NAME.fullmatch(queue):
         raise RegistrationError(
-            f"job {name!r}: queue is {queue!r}, but a queue's name is 1 to 64 letters, digits, "
-            "dots, dashes or underscores"
+            f"job {name!r}: queue is {queue!r}: use 1 to 64 letters, digits, dots, dashes or "
+            "underscores"
         )
     for option, value, allowed in (
         ("isolation", isolation, get_args(Isolation)),

@@ -19,12 +19,13 @@ from pydantic_core import PydanticCustomError, PydanticKnownError, core_schema
 
 from exact_json import MAX_DIGITS
 
-_MOMENTS = {
+MOMENTS = {
     "date": "2030-01-31",
     "time": "23:59:00",
     "datetime": "2030-01-31T23:59:00Z",
     "timedelta": "PT1H30M",
 }
+"""What stands in JSON for moments and spans of time, by example."""
 
 _NUMBER = re.compile(r"\s*[+-]?[0-9.]*\s*")
 
@@ -58,6 +59,8 @@ def strict(schema: Any, *, floats: bool) -> Any:
     }
     if isinstance(inner.get("config"), dict):
         inner["config"] = {k: v for k, v in inner["config"].items() if k != "strict"}
+    if kind == "union":
+        inner["choices"] = _members(schema["choices"], floats=floats)
     if floats:
         _open_ends(kind, inner)
     return _scalar(kind, inner, floats=floats)
@@ -80,6 +83,17 @@ def _nodes(schema: Any) -> Iterator[dict[str, Any]]:
             yield from _nodes(item)
 
 
+def _members(choices: list[Any], *, floats: bool) -> list[Any]:
+    """Beside a Decimal an int is digits only, so that 1.0 and 1E+5 stay what they were."""
+    kinds = {choice["type"] for choice in choices if isinstance(choice, dict)}
+    return [
+        choice | {"strict": True}
+        if "decimal" in kinds and isinstance(choice, dict) and choice["type"] == "int"
+        else strict(choice, floats=floats)
+        for choice in choices
+    ]
+
+
 def _open_ends(kind: str, schema: dict[str, Any]) -> None:
     """Give containers of anything a schema for their items, so that Decimals are found there."""
     anything = _before(_as_float, core_schema.any_schema())
@@ -100,7 +114,7 @@ def _scalar(kind: str, schema: dict[str, Any], *, floats: bool) -> Any:
         return _before(_as_float_number, schema | {"strict": True, "allow_inf_nan": False})
     if kind == "decimal":
         return _before(_as_decimal, schema | {"strict": True})
-    if kind in _MOMENTS:
+    if kind in MOMENTS:
         return _before(_text_of_moment(kind), schema)
     if kind == "literal":
         return _before(_same_kind(schema["expected"]), schema)
@@ -137,7 +151,11 @@ def _as_float_number(value: Any) -> Any:
 def _as_decimal(value: Any) -> Any:
     if type(value) is int:
         return Decimal(value)
-    return Decimal(repr(value)) if type(value) is float else value
+    if type(value) is float:
+        return Decimal(repr(value))
+    if type(value) is not Decimal:
+        raise PydanticKnownError("decimal_type")
+    return value
 
 
 def _as_float(value: Any) -> Any:
@@ -155,7 +173,7 @@ def _as_float(value: Any) -> Any:
 
 
 def _text_of_moment(kind: str) -> Callable[[Any], Any]:
-    remedy = PydanticCustomError("moment_text", f"must be text such as {_MOMENTS[kind]}")
+    remedy = PydanticCustomError("moment_text", f"must be text such as {MOMENTS[kind]}")
 
     def text_of_moment(value: Any) -> Any:
         # Digits alone would be taken for seconds since 1970.

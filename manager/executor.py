@@ -11,7 +11,7 @@ from types import TracebackType
 import exact_json
 from jobs import registry
 from jobs.context import Context
-from jobs.errors import Fail, Retry, UnknownType
+from jobs.errors import Fail, PayloadError, Retry, UnknownType
 from manager.assignment import Assignment
 from manager.outcome import ERROR, FATAL, SUCCEEDED, UNKNOWN_TYPE, Outcome
 
@@ -51,14 +51,14 @@ def run(assignment: Assignment) -> Outcome:
         value = job.function(context, **job.arguments(order.payload))
     except Retry as wish:
         return _failed(ERROR, wish, started, after=wish.after)
-    except Fail as verdict:
+    except (Fail, PayloadError) as verdict:
         return _failed(FATAL, verdict, started)
     except BaseException as error:
         # SystemExit in a job, too, is the job's failure and not the worker's end.
         return _failed(ERROR, error, started)
     run_seconds = time.monotonic() - started
     try:
-        result = exact_json.dumps(value)
+        result = exact_json.dumps(value, max_depth=exact_json.MAX_DEPTH)
     except exact_json.BadJson as error:
         return _bad_result(f"the result is not JSON: {error}", run_seconds)
     if len(result) > MAX_RESULT:

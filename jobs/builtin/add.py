@@ -61,12 +61,14 @@ def parse_number(text: str) -> int | Decimal:
 def add(_context: Context, num1: Number, num2: Number) -> int | Decimal:
     """Add two numbers, exactly: 0.1 and 0.2 make 0.3, and 1.50 and 1.50 make 3."""
     if isinstance(num1, int) and isinstance(num2, int):
-        total: int | Decimal = num1 + num2
+        total = num1 + num2
+        if -_LIMIT < total < _LIMIT:
+            return total
     else:
-        total = _shortest(_EXACT.add(num1, num2))
-    if not -_LIMIT < total < _LIMIT:
-        raise Fail(f"the sum has more than {MAX_DIGITS} digits: add smaller numbers")
-    return total
+        exact = _shortest(_EXACT.add(num1, num2))
+        if exact.adjusted() < MAX_DIGITS:
+            return exact
+    raise Fail(f"the sum has more than {MAX_DIGITS} digits: add smaller numbers")
 
 
 def _shortest(number: Decimal) -> Decimal:
