@@ -7,19 +7,15 @@ of the orders, so it leaves the start of the processes out.
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
 import time
-from pathlib import Path
 
 import psutil
 
 import ledger
 from bench.figures import Figure
+from bench.processes import running
 from database import Database, Sql, Transaction
 
-ROOT = Path(__file__).resolve().parents[2]
 ORDERS = 20_000
 BATCH = 1_000
 LOOK_SECONDS = 0.01
@@ -58,23 +54,12 @@ def _queue_orders(database: Database) -> None:
 
 
 def _drain(database: Database, managers: int) -> list[Figure]:
-    environment = {**os.environ, "DATABASE_URL": database.url, "CAPATAZ_LOG_FORMAT": "json"}
-    command = [sys.executable, "manage.py", "manager"]
     began = time.monotonic()
-    processes = [
-        subprocess.Popen(command, cwd=ROOT, env=environment, stderr=subprocess.DEVNULL)
-        for _ in range(managers)
-    ]
-    try:
+    with running(database.url, *[("manager",)] * managers) as pids:
         seen = _watch(database, began)
-        used = [psutil.Process(process.pid) for process in processes]
-        seconds = [sum(process.cpu_times()[:2]) for process in used]
-        memory = max(process.memory_info().rss for process in used) / 2**20
-    finally:
-        for process in processes:
-            process.terminate()
-        for process in processes:
-            process.wait(60)
+        processes = [psutil.Process(pid) for pid in pids]
+        seconds = [sum(process.cpu_times()[:2]) for process in processes]
+        memory = max(process.memory_info().rss for process in processes) / 2**20
     total = seen[-1][0]
     tenth = next(look for look in seen if look[1] >= ORDERS / 10)
     steady = (ORDERS - tenth[1]) / max(total - tenth[0], LOOK_SECONDS)
