@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 import time
 from collections.abc import Callable
@@ -19,12 +20,31 @@ import logs
 import migrations
 from database import Database, DatabaseAway, sqlite_version
 from jobs import registry
-from jobs.errors import JobError
+from jobs.errors import MAX_DELAY_SECONDS, JobError
 from ledger.hints import Bell
 from models import ENDED, FAILED, PRIORITIES
 from settings import VERSION, Settings, SettingsError
 
 POLL_SECONDS = 0.02
+
+
+class _Seconds(click.FloatRange):
+    """A number of seconds; NaN, which no range refuses, is none."""
+
+    def convert(self, value: Any, param: Any, ctx: Any) -> float:
+        number: float = super().convert(value, param, ctx)
+        if number != number:  # noqa: PLR0124 (only NaN differs from itself)
+            self.fail("NaN is not a number of seconds", param, ctx)
+        return number
+
+
+SECONDS = _Seconds(0, MAX_DELAY_SECONDS)
+
+
+def _queue_name(_context: Any, _option: Any, value: str | None) -> str | None:
+    if value is not None and not re.fullmatch(registry.NAME, value):
+        raise click.BadParameter("1 to 64 letters, digits, dots, dashes or underscores")
+    return value
 
 
 def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -51,11 +71,19 @@ def cli() -> None:
 @cli.command()
 @click.option("--down", is_flag=True, help="Take back the newest migration instead.")
 @click.option("--to", "target", help="With --down: back to and including this migration.")
+@click.option("--yes", is_flag=True, help="With --down: do not ask.")
 @command_errors
-def migrate(down: bool, target: str | None) -> None:
-    """Bring the database's schema up to date; safe to run twice, and two at once."""
+def migrate(down: bool, target: str | None, yes: bool) -> None:
+    """Bring the database's schema up to date; safe to run twice, and two at once.
+
+    Taking a migration back deletes what it brought, with all data in it; not while managers run.
+    """
     database = Database(Settings.from_env().database_url)
     if down:
+        if not migrations.pending(database) and _beating(database):
+            raise click.ClickException("managers are running on this database: stop them first")
+        if not yes:
+            click.confirm("This deletes tables with all their data. Go on?", abort=True)
         for name in migrations.revert(database, target):
             click.echo(f"reverted {name}")
         return
@@ -100,9 +128,11 @@ def manager() -> None:
 @cli.command()
 @click.argument("type_name", metavar="TYPE")
 @click.argument("fields", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--queue", help="The queue, unless the type's own.")
+@click.option("--queue", callback=_queue_name, help="The queue, unless the type's own.")
 @click.option("--priority", type=click.Choice(list(PRIORITIES)), help="Default: the type's own.")
-@click.option("--delay", type=float, default=0.0, help="Seconds until it is due.")
+@click.option("--delay", type=SECONDS, default=0.0, help="Seconds until it is due.")
+@click.option("--timeout", type=SECONDS, help="Seconds for one attempt.")
+@click.option("--max-attempts", type=click.IntRange(1, 1_000), help="Default: the type's own.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended and print its result.")
 @command_errors
 def submit(
@@ -111,6 +141,8 @@ def submit(
     queue: str | None,
     priority: str | None,
     delay: float,
+    timeout: float | None,
+    max_attempts: int | None,
     wait: bool,
 ) -> None:
     """Submit an order of TYPE; a VALUE is JSON, or else taken as text. Prints its id."""
@@ -119,15 +151,15 @@ def submit(
     job = registry.get(type_name)
     payload = dict(_field(text) for text in fields)
     job.check(payload)
-    seconds = job.timeout if job.timeout is not None else settings.timeout_seconds
+    seconds = timeout or job.timeout or settings.timeout_seconds
     order = ledger.NewOrder(
         id=ledger.new_id(),
         type=job.name,
         payload=exact_json.dumps(payload),
         queue=queue or job.queue,
         priority=PRIORITIES[priority or job.priority],
-        max_attempts=job.max_attempts or settings.max_attempts,
-        timeout_ms=round(seconds * 1000),
+        max_attempts=max_attempts or job.max_attempts or settings.max_attempts,
+        timeout_ms=max(1, round(seconds * 1000)),
         max_silence_ms=None if job.max_silence is None else round(job.max_silence * 1000),
         delay_ms=round(delay * 1000),
     )
@@ -155,9 +187,14 @@ def check() -> None:
     click.echo(f"{'version':28} {VERSION}, SQLite {sqlite_version()}, Python {sys.version[:6]}")
     database = Database(settings.database_url)
     _check_migrated(database)
-    living = [m for m in ledger.managers(database) if m.silent_ms < m.stale_ms and not m.ended_on]
-    click.echo(f"{'managers':28} {len(living)} beating")
+    click.echo(f"{'managers':28} {_beating(database)} beating")
     click.echo("database reachable, schema up to date")
+
+
+def _beating(database: Database) -> int:
+    """How many managers gave a sign of life within their own stale time."""
+    known = ledger.managers(database)
+    return sum(m.silent_ms < m.stale_ms and m.ended_on is None for m in known)
 
 
 def _check_migrated(database: Database) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -59,7 +60,9 @@ class Settings:
         env = dict(os.environ if environ is None else environ)
         path = dotenv if dotenv is not None else (ROOT / ".env" if environ is None else None)
         if path is not None and path.exists():
-            env = {k: v for k, v in dotenv_values(path).items() if v is not None} | env
+            env = {
+                k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None
+            } | env
         _refuse_unknown(env)
         values = {f.name: _READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
         settings = cls(**values)
@@ -72,7 +75,8 @@ class Settings:
                 f"CAPATAZ_MIN_WORKERS is {self.min_workers}, more than CAPATAZ_MAX_WORKERS "
                 f"({self.max_workers}): lower the first or raise the second"
             )
-        if self.stale_seconds < 3 * self.heartbeat_seconds:
+        # In whole milliseconds: three times 0.1 is more than 0.3 in floats.
+        if round(self.stale_seconds * 1000) < 3 * round(self.heartbeat_seconds * 1000):
             raise SettingsError(
                 f"CAPATAZ_STALE_SECONDS is {self.stale_seconds:g}, less than three heartbeats of "
                 f"{self.heartbeat_seconds:g} s (CAPATAZ_HEARTBEAT_SECONDS): set it to "
@@ -121,7 +125,7 @@ def _shown(value: Any) -> str:
     parts = urlsplit(text) if "://" in text else None
     if parts is not None and parts.password:
         text = text.replace(f":{parts.password}@", ":***@")
-    return text
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&#]*", r"\1***", text)
 
 
 def _refuse_unknown(env: Mapping[str, str]) -> None:
@@ -148,8 +152,11 @@ def _database_url(env: Mapping[str, str]) -> str:
         try:
             parts = urlsplit(url)
             _ = parts.port
-        except ValueError as error:
-            raise SettingsError(f"DATABASE_URL is not a URL: {error}") from None
+        except ValueError:  # its text may hold a part of the password
+            raise SettingsError(
+                "DATABASE_URL is not a URL: write /, ?, # and @ in a password as %2F, %3F, %23 "
+                "and %40, and the port as a number"
+            ) from None
         return url
     raise SettingsError(
         f"DATABASE_URL starts with {url.split(':', 1)[0]!r}: write sqlite:///PATH or "
@@ -206,6 +213,17 @@ def _names(variable: str, known: tuple[str, ...] = ()) -> Any:
     return read
 
 
+def _queues(env: Mapping[str, str]) -> tuple[str, ...]:
+    names: tuple[str, ...] = _names("CAPATAZ_QUEUES")(env)
+    for name in names:
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+            raise SettingsError(
+                f"CAPATAZ_QUEUES has {name!r}: a queue's name is 1 to 64 letters, digits, dots, "
+                "dashes or underscores; leave the setting out to serve all"
+            )
+    return names
+
+
 _DAY = 86_400.0
 _READERS: dict[str, Any] = {
     "database_url": _database_url,
@@ -214,7 +232,7 @@ _READERS: dict[str, Any] = {
     "transport": _choice("CAPATAZ_TRANSPORT", TRANSPORTS),
     "min_workers": _count("CAPATAZ_MIN_WORKERS", 1, 1_000),
     "max_workers": _count("CAPATAZ_MAX_WORKERS", 1, 1_000),
-    "queues": _names("CAPATAZ_QUEUES"),
+    "queues": _queues,
     "poll_seconds": _seconds("CAPATAZ_POLL_SECONDS", 0.01, 3_600),
     "heartbeat_seconds": _seconds("CAPATAZ_HEARTBEAT_SECONDS", 0.05, 3_600),
     "stale_seconds": _seconds("CAPATAZ_STALE_SECONDS", 0.15, _DAY),

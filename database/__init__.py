@@ -21,6 +21,7 @@ from urllib.parse import unquote, urlsplit
 import apsw
 import peewee
 import psycopg
+from playhouse.pool import MaxConnectionsExceeded
 
 from database.drivers import BUSY_SECONDS, Postgres, Sqlite, connection_parameters, sqlite_version
 from database.statements import Row, Sql, Transaction
@@ -41,7 +42,11 @@ _ACCESS_FAILURES: tuple[type[BaseException], ...] = (
     peewee.InterfaceError,
     OSError,
 )
-_CONNECT_FAILURES: tuple[type[BaseException], ...] = (*_ACCESS_FAILURES, peewee.PeeweeException)
+_CONNECT_FAILURES: tuple[type[BaseException], ...] = (
+    *_ACCESS_FAILURES,
+    peewee.PeeweeException,
+    MaxConnectionsExceeded,
+)
 
 
 class DatabaseAway(Exception):
@@ -88,9 +93,10 @@ class Database:
         with self.session() as connection:
             try:
                 return Transaction(connection, self.dialect).rows(statement, parameters)
-            except _ACCESS_FAILURES as error:
-                self.discard()
-                raise DatabaseAway(_reason(error)) from error
+            except Exception as error:
+                if isinstance(error, _ACCESS_FAILURES):
+                    self.discard()
+                raise _translated(error) from error
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -141,19 +147,17 @@ class Database:
                     connection.execute("BEGIN")
                     result = work(transaction)
                     connection.execute("COMMIT")
-        except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-            self._roll_back(connection)
-            raise
-        except _ACCESS_FAILURES as error:
-            self._roll_back(connection)
-            self.discard()
-            raise DatabaseAway(_reason(error)) from error
-        except BaseException:
-            self._roll_back(connection)
-            raise
+        except BaseException as error:
+            self._roll_back(connection, error)
+            raise _translated(error) from error
         return result
 
-    def _roll_back(self, connection: Any) -> None:
+    def _roll_back(self, connection: Any, error: BaseException) -> None:
+        # After an error of the server inside a pipeline the driver's list of prepared statements
+        # is no longer the server's: such a connection would fail later statements.
+        if isinstance(error, (psycopg.Error, *_ACCESS_FAILURES)):
+            self.discard()
+            return
         try:
             if self.dialect == "postgresql" or connection.in_transaction:
                 connection.execute("ROLLBACK")
@@ -196,7 +200,7 @@ class _LockFile:
     """A descriptor of its own for each thread, closed with the thread."""
 
     def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
 
     def fileno(self) -> int:
         return self._descriptor
@@ -204,6 +208,19 @@ class _LockFile:
     def __del__(self) -> None:
         with suppress(OSError):
             os.close(self._descriptor)
+
+
+def _translated(error: BaseException) -> BaseException:
+    """What the caller gets to see of a failure: `DatabaseAway` for those that may pass."""
+    if isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
+        return error
+    if isinstance(error, _ACCESS_FAILURES):
+        return DatabaseAway(_reason(error))
+    if isinstance(error, psycopg.errors.UndefinedTable) or (
+        isinstance(error, apsw.SQLError) and "no such table" in str(error)
+    ):
+        return DatabaseAway(f"its schema is not up to date, run manage.py migrate: {error}")
+    return error
 
 
 def _reason(error: BaseException) -> str:

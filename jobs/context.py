@@ -143,11 +143,19 @@ class Context:
         return self._log
 
 
+# Names that `logging` itself uses and refuses as extra fields: they get an underscore behind them.
+_TAKEN = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime"}
+
+
 class _JobLog(logging.LoggerAdapter[logging.Logger]):
     """Adds the job's fields to those that the caller gives, which the base class would drop."""
 
     def process(
         self, msg: Any, kwargs: MutableMapping[str, Any]
     ) -> tuple[Any, MutableMapping[str, Any]]:
-        kwargs["extra"] = {**(kwargs.get("extra") or {}), **(self.extra or {})}
+        given = {
+            f"{name}_" if name in _TAKEN else name: value
+            for name, value in (kwargs.get("extra") or {}).items()
+        }
+        kwargs["extra"] = {**given, **(self.extra or {})}
         return msg, kwargs

@@ -19,7 +19,8 @@ Isolation = Literal["thread", "process"]
 Priority = Literal["high", "normal", "low"]
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-_NAME = re.compile(r"[A-Za-z0-9_.-]{1,64}")
+NAME = r"[A-Za-z0-9_.-]{1,64}"
+"""What names of types and queues look like."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,14 +156,14 @@ def _import(name: str, what: str) -> None:
 def _check_name(name: str) -> None:
     if callable(name):
         raise RegistrationError('@job takes a name: write @job("name")')
-    if not isinstance(name, str) or not _NAME.fullmatch(name):
+    if not isinstance(name, str) or not re.fullmatch(NAME, name):
         raise RegistrationError(
             f"job {name!r}: a name is 1 to 64 letters, digits, dots, dashes or underscores"
         )
 
 
 def _check_options(name: str, queue: str, isolation: str, priority: str) -> None:
-    if not isinstance(queue, str) or not _NAME.fullmatch(queue):
+    if not isinstance(queue, str) or not re.fullmatch(NAME, queue):
         raise RegistrationError(
             f"job {name!r}: queue is {queue!r}: use 1 to 64 letters, digits, dots, dashes or "
             "underscores"

@@ -4,7 +4,7 @@ Each function is one short transaction: the move, guarded by the status and the 
 statement itself, with its history, event and tally. `models.MOVES` says which moves there are.
 """
 
-from ledger.claim import claim
+from ledger.claim import claim, holdings
 from ledger.finish import finish
 from ledger.ids import new_id, new_ids, parse_id, unpack
 from ledger.managers import ManagerCard, ManagerRow, managers, register, retire
@@ -72,6 +72,7 @@ __all__ = [
     "flow",
     "fold",
     "history",
+    "holdings",
     "levels",
     "managers",
     "new_id",

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 from operator import attrgetter
 from typing import Any
 
-from database import Database, Sql, Transaction
+from database import Database, Row, Sql, Transaction
 from ledger.ids import pack, text_id
 from ledger.orders import Ending
 from ledger.record import Record
-from models import NOTHING, PENDING, WIP
+from models import COMPLETED, NOTHING, PENDING, RETRIEVED, WIP
 
 # On PostgreSQL the lease and the status are compared as expressions: as plain columns they made
 # the planner walk all running orders for each batch. The rows come sorted by id, and the joins
@@ -41,7 +41,7 @@ _NAMES = (
 
 FINISH = Sql(
     sqlite=_FINISH.format(**{name: f":{name}" for name in _NAMES})
-    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id",
+    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id, lease",
     postgres=_FINISH.format(**{name: f"i.{name}" for name in _NAMES}).replace("i.to", "i.goal")
     + """
     FROM unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:to AS text[]),
@@ -50,7 +50,7 @@ FINISH = Sql(
         CAST(:run_ms AS bigint[]), CAST(:delay_ms AS bigint[]))
         AS i (id, lease, goal, result, error, uncounted, crashed, worker, age_ms, run_ms, delay_ms)
     WHERE o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'
-    RETURNING o.id""",
+    RETURNING o.id, o.lease""",
 )
 
 INSERT_ATTEMPT = Sql("""
@@ -59,7 +59,9 @@ INSERT_ATTEMPT = Sql("""
     VALUES (:id, :lease, :number, :outcome, :manager, :worker, {now} - :age_ms, {now}, :run_ms,
         :error)""")
 
-FIND_STATUS = Sql("SELECT lease, status FROM job_order WHERE id = :id")
+FIND_STATUS = Sql("SELECT lease, status, error FROM job_order WHERE id = :id")
+
+FIND_ATTEMPT = Sql("SELECT outcome FROM attempt WHERE order_id = :id AND lease = :lease")
 
 _by_id = attrgetter("id")
 
@@ -73,25 +75,28 @@ def finish(
     an earlier try may have committed unseen: then an order that already is where this lease's
     holder wanted it counts as moved. Raises `DatabaseAway`.
     """
-    if not endings:
-        return []
     ordered = sorted(endings, key=_by_id)
 
+    first: dict[tuple[str, int], Ending] = {}
+    for ending in ordered:
+        first.setdefault((ending.id, ending.lease), ending)
+
     def work(transaction: Transaction) -> list[Ending]:
-        moved = _move(transaction, ordered)
+        moved = _move(transaction, list(first.values()))
         applied, lost = ordered, []
         if len(moved) < len(ordered):
-            applied = [ending for ending in ordered if ending.id in moved]
-            lost = [ending for ending in ordered if ending.id not in moved]
+            applied = [first[lease] for lease in first if lease in moved]
+            took = set(map(id, applied))
+            lost = [ending for ending in ordered if id(ending) not in took]
             lost = _discard(transaction, manager, lost, repeated)
         _record(transaction, manager, applied)
         return lost
 
-    return database.write(work)
+    return database.write(work) if ordered else []
 
 
-def _move(transaction: Transaction, endings: Sequence[Ending]) -> set[str]:
-    """Run the guarded statement; the ids of the orders that it moved."""
+def _move(transaction: Transaction, endings: Sequence[Ending]) -> set[tuple[str, int]]:
+    """Run the guarded statement; the orders that it moved, with their leases."""
     if transaction.dialect == "sqlite":
         rows = transaction.many_rows(FINISH, map(_parameters, endings))
     else:
@@ -103,7 +108,7 @@ def _move(transaction: Transaction, endings: Sequence[Ending]) -> set[str]:
         columns["uncounted"] = [1 if e.uncounted else 0 for e in endings]
         columns["crashed"] = [1 if e.crashed else 0 for e in endings]
         rows = transaction.rows(FINISH, columns)
-    return {text_id(row[0]) for row in rows}
+    return {(text_id(order_id), lease) for order_id, lease in rows}
 
 
 def _parameters(ending: Ending) -> dict[str, Any]:
@@ -122,6 +127,18 @@ def _parameters(ending: Ending) -> dict[str, Any]:
     }
 
 
+def _was_ours(transaction: Transaction, key: Any, ending: Ending, found: Row) -> bool:
+    """Whether an earlier try of this report took, though the order may have moved on since."""
+    lease, status, error = found
+    if lease == ending.lease and ending.to != PENDING and error == ending.error:
+        return status == ending.to or (status, ending.to) == (RETRIEVED, COMPLETED)
+    # The order's row was reused: its history says how this lease ended.
+    past = transaction.rows(FIND_ATTEMPT, {"id": key, "lease": ending.lease})
+    if past:
+        return past[0][0] in (ending.outcome, ending.to)
+    return lease == ending.lease and status == ending.to and not ending.keeps_history
+
+
 def _discard(
     transaction: Transaction, manager: str, lost: list[Ending], repeated: bool
 ) -> list[Ending]:
@@ -130,9 +147,9 @@ def _discard(
     for ending in lost:
         key = pack((ending.id,)) if transaction.dialect == "sqlite" else ending.id
         found = transaction.rows(FIND_STATUS, {"id": key})
-        lease, status = found[0] if found else (0, NOTHING)
-        if not (repeated and lease == ending.lease and status == ending.to):
-            late.append((ending, status))
+        now = found[0] if found else (0, NOTHING, None)
+        if not (repeated and _was_ours(transaction, key, ending, now)):
+            late.append((ending, now[1]))
     if late:
         record = Record()
         record.event(

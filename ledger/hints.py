@@ -8,6 +8,7 @@ be lost or come twice: polling is the truth.
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import select
 import socket
@@ -23,6 +24,8 @@ from database import Database, DatabaseAway
 CHANNEL = "capataz"
 WINDOW_SECONDS = 0.005
 RECONNECT_SECONDS = 1.0
+
+_log = logging.getLogger("capataz.ledger")
 
 WORK = "work"
 CANCEL = "cancel"
@@ -123,6 +126,7 @@ class Listener:
         self._wake, self._stop = os.pipe()
         self._thread = threading.Thread(target=self._run, name="listener", daemon=True)
         self._ready = threading.Event()
+        self._closed = False
 
     def start(self, timeout: float = 5.0) -> None:
         """Start listening; returns when hints can be heard, or after `timeout` seconds."""
@@ -135,6 +139,10 @@ class Listener:
             os.write(self._stop, b"x")
         if self._thread.is_alive():
             self._thread.join(5)
+        if not self._closed and not self._thread.is_alive():
+            self._closed = True
+            os.close(self._stop)
+            os.close(self._wake)
 
     def _run(self) -> None:
         listen = self._datagrams if self._database.path else self._notifications
@@ -147,17 +155,27 @@ class Listener:
                 if select.select([self._wake], [], [], RECONNECT_SECONDS)[0]:
                     return
 
+    def _tell(self, hint: str) -> None:
+        try:
+            self._heard(hint)
+        except Exception:
+            _log.exception("a hint could not be followed; polling will find the work")
+
     def _notifications(self) -> bool:
         with self._database.session() as connection:
             try:
                 connection.execute(f"LISTEN {CHANNEL}")
                 self._ready.set()
                 while True:
+                    # Fetched to the end before anybody is called, since the generator holds the
+                    # connection's lock; and again after it, since who is called may use the
+                    # connection, and what arrives then wakes no select.
+                    while hints := {n.payload for n in connection.notifies(timeout=0)}:
+                        for hint in sorted(hints):
+                            self._tell(hint)
                     readable, _, _ = select.select([connection.fileno(), self._wake], [], [])
                     if self._wake in readable:
                         return True
-                    for notice in connection.notifies(timeout=0):
-                        self._heard(notice.payload)
             finally:
                 # A connection that listens must not go back to the pool.
                 self._database.discard()
@@ -178,7 +196,7 @@ class Listener:
                     readable, _, _ = select.select([ear.fileno(), self._wake], [], [])
                     if self._wake in readable:
                         return True
-                    self._heard(ear.recv(64).decode(errors="replace"))
+                    self._tell(ear.recv(64).decode(errors="replace"))
             finally:
                 place.unlink(missing_ok=True)
 

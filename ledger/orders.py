@@ -22,9 +22,13 @@ class MoveRefused(LedgerError):
 
     def __init__(self, move: str, status: str, allowed: tuple[str, ...]) -> None:
         super().__init__(
-            f"cannot {move} an order that is {status}; possible while it is {' or '.join(allowed)}"
+            f"cannot {move} an order that is {status}; possible while it is {_either(allowed)}"
         )
         self.status = status
+
+
+def _either(names: tuple[str, ...]) -> str:
+    return " or ".join(part for part in (", ".join(names[:-1]), names[-1]) if part)
 
 
 class KeyReused(LedgerError):

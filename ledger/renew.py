@@ -18,14 +18,14 @@ _NAMES = ("worker", "age_ms", "progress")
 
 RENEW = Sql(
     sqlite=_RENEW.format(**{name: f":{name}" for name in _NAMES})
-    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id",
+    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id, lease",
     postgres=_RENEW.format(**{name: f"i.{name}" for name in _NAMES})
     + """
     FROM unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:worker AS text[]),
         CAST(:age_ms AS bigint[]), CAST(:progress AS text[]))
         AS i (id, lease, worker, age_ms, progress)
     WHERE o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'
-    RETURNING o.id""",
+    RETURNING o.id, o.lease""",
 )
 
 STATUSES = Sql(
@@ -33,7 +33,9 @@ STATUSES = Sql(
     postgres="SELECT id, lease, status FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
 )
 
-BEAT = Sql("UPDATE manager SET last_beat = {now}, state = :state WHERE id = :id")
+BEAT = Sql(
+    "UPDATE manager SET last_beat = {now}, state = :state WHERE id = :id AND ended_on IS NULL"
+)
 
 
 def renew(
@@ -51,13 +53,13 @@ def renew(
         if not ordered:
             return []
         held = _renew(transaction, ordered)
-        missing = [beat for beat in ordered if beat.id not in held]
+        missing = [beat for beat in ordered if (beat.id, beat.lease) not in held]
         return _statuses(transaction, missing) if missing else []
 
     return database.write(work)
 
 
-def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[str]:
+def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[tuple[str, int]]:
     if transaction.dialect == "sqlite":
         rows = transaction.many_rows(
             RENEW, ({**beat._asdict(), "id": pack((beat.id,))} for beat in beats)
@@ -65,7 +67,7 @@ def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[str]:
     else:
         columns = map(list, zip(*beats, strict=True))
         rows = transaction.rows(RENEW, dict(zip(Beat._fields, columns, strict=True)))
-    return {text_id(row[0]) for row in rows}
+    return {(text_id(order_id), lease) for order_id, lease in rows}
 
 
 def _statuses(transaction: Transaction, missing: Sequence[Beat]) -> list[LostLease]:

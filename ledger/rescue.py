@@ -21,9 +21,13 @@ _STALE = """
         o.started_on, o.last_updated
     FROM job_order AS o LEFT JOIN manager AS m ON m.id = o.manager
     WHERE o.status = 'wip' AND o.last_updated < {now} - coalesce(m.stale_ms, :stale)
-    ORDER BY o.id LIMIT :most"""
+    ORDER BY {order} LIMIT :most"""
 
-STALE = Sql(sqlite=_STALE, postgres=_STALE + " FOR UPDATE OF o SKIP LOCKED")
+# The plus keeps SQLite from walking the whole table for the order of its key.
+STALE = Sql(
+    sqlite=_STALE.replace("{order}", "+o.id"),
+    postgres=_STALE.replace("{order}", "o.id") + " FOR UPDATE OF o SKIP LOCKED",
+)
 
 TAKE_BACK = Sql("""
     UPDATE job_order SET status = 'pending', crashes = crashes + 1, run_at = {now} + :delay_ms,
@@ -118,7 +122,7 @@ def _record(
     record = Record()
     for orders, status, kind in ((back, PENDING, "rescued"), (dead, FAILED, "crashed")):
         for order in orders:
-            record.move(order["queue"], order["type"], WIP, status)
+            record.move(order["queue"], order["type"], WIP, status, order["run_ms"])
         if orders:
             record.event(
                 kind,

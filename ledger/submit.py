@@ -68,10 +68,11 @@ def submit(database: Database, requests: Sequence[Request]) -> list[Receipt]:
 
     def work(transaction: Transaction) -> list[Receipt]:
         receipts = [Receipt([order.id for order in request.orders]) for request in requests]
+        own = {order.id for request in requests for order in request.orders}
         keyed = [place for place, request in enumerate(requests) if request.key is not None]
         # Keys are taken in one order everywhere, so that two batches never wait for each other.
         for place in sorted(keyed, key=lambda at: (requests[at].owner, requests[at].key, at)):
-            receipts[place] = _take_key(transaction, requests[place])
+            receipts[place] = _take_key(transaction, requests[place], own)
         fresh = [
             order
             for request, receipt in zip(requests, receipts, strict=True)
@@ -85,7 +86,8 @@ def submit(database: Database, requests: Sequence[Request]) -> list[Receipt]:
     return database.write(work)
 
 
-def _take_key(transaction: Transaction, request: Request) -> Receipt:
+def _take_key(transaction: Transaction, request: Request, own: set[str]) -> Receipt:
+    """Take the request's key, or find what took it before; `own` are the ids of this batch."""
     ids = [order.id for order in request.orders]
     who = {"owner": request.owner, "key": request.key}
     taken = transaction.rows(
@@ -97,6 +99,8 @@ def _take_key(transaction: Transaction, request: Request) -> Receipt:
     if bytes(digest) != request.digest:
         return Receipt([], refusal=KeyReused(KeyReused.__doc__))
     first = list(unpack(bytes(packed)))
+    if own.issuperset(first):  # an earlier request of the same batch, about to be inserted
+        return Receipt(first, replayed=True)
     wanted = json.dumps(first) if transaction.dialect == "sqlite" else first
     if transaction.rows(COUNT_ORDERS, {"ids": wanted})[0][0] < len(first):
         return Receipt([], refusal=KeySpent(KeySpent.__doc__))

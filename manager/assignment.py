@@ -15,13 +15,14 @@ class Assignment:
     is on the monotonic clock, None before.
     """
 
-    __slots__ = ("context", "order", "started", "worker")
+    __slots__ = ("context", "order", "started", "told", "worker")
 
     def __init__(self, order: Any) -> None:
         self.order = order
         self.context: Context | None = None
         self.worker: str | None = None
         self.started: float | None = None
+        self.told = False
 
     @property
     def id(self) -> str:
@@ -45,5 +46,8 @@ class Assignment:
 
     def tell_to_stop(self) -> None:
         """Set the job's `context.cancelled`; a thread cannot be made to look."""
-        if self.context is not None:
-            self.context.cancel()
+        self.told = True
+        # Read after the flag is set: a run that makes its context later than this sees the flag.
+        context = self.context
+        if context is not None:
+            context.cancel()

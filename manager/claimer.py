@@ -7,12 +7,13 @@ import time
 from collections.abc import Callable, Sequence
 
 from database import Database
-from ledger import Claimed, Lane, claim, queues
+from ledger import Claimed, Lane, claim, holdings, queues
 from manager.assignment import Assignment
 from manager.lanes import Lanes
 from manager.leases import Leases
+from manager.outcome import HANDED_BACK, Outcome
 from manager.pace import AHEAD_ORDERS, Pace
-from manager.pool import ManageWorker
+from manager.pool import ManageWorker, NoFreeSlot, PoolStopped
 from models import ALL_QUEUES
 
 # While outcomes wait unwritten in this number, nothing more is taken on.
@@ -36,6 +37,7 @@ class Claimer:
         lanes: Lanes,
         pace: Pace,
         execute: Callable[[Assignment], None],
+        deliver: Callable[[Assignment, Outcome], None],
         unwritten: Callable[[], int],
         poll_seconds: float,
     ) -> None:
@@ -46,9 +48,11 @@ class Claimer:
         self._lanes = lanes
         self._pace = pace
         self._execute = execute
+        self._deliver = deliver
         self._unwritten = unwritten
         self._poll_seconds = poll_seconds
         self._looked = 0.0
+        self._unsure = False
 
     def step(self) -> float:
         """Claim once. Raises `DatabaseAway`."""
@@ -56,6 +60,8 @@ class Claimer:
             return LAPSED_SECONDS
         if self._unwritten() > MOST_UNWRITTEN:
             return UNWRITTEN_SECONDS
+        if self._unsure:
+            self._adopt()
         free, ahead = self._room()
         if free + ahead <= 0:
             return self._poll_seconds
@@ -81,13 +87,29 @@ class Claimer:
     def _claim(self, free: int, ahead: int) -> list[Claimed]:
         lanes: Sequence[Lane] = self._lanes.next()
         short = self._pace.short() if ahead else ()
-        return claim(self._database, self._manager, lanes, free, ahead, short)
+        self._unsure = True
+        claimed = claim(self._database, self._manager, lanes, free, ahead, short)
+        self._unsure = False
+        return claimed
 
     def _hand_out(self, claimed: Sequence[Claimed]) -> None:
         assignments = [Assignment(order) for order in claimed]
         self._leases.add(assignments)
         for assignment in assignments:
-            self._pool._queue(assignment.guid, self._execute, {"assignment": assignment})
+            try:
+                self._pool._queue(assignment.guid, self._execute, {"assignment": assignment})
+            except (NoFreeSlot, PoolStopped):  # stopped while the claim was under way
+                self._deliver(assignment, Outcome(HANDED_BACK))
+
+    def _adopt(self) -> None:
+        """Take up orders of a claim whose commit was never answered, as if it had been."""
+        unknown = [
+            order
+            for order in holdings(self._database, self._manager)
+            if self._leases.get(order.id) is None
+        ]
+        self._unsure = False
+        self._hand_out(unknown)
 
     def _look_for_queues(self) -> bool:
         self._looked = time.monotonic()

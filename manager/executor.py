@@ -11,9 +11,9 @@ from types import TracebackType
 import exact_json
 from jobs import registry
 from jobs.context import Context
-from jobs.errors import Fail, PayloadError, Retry, UnknownType
+from jobs.errors import Cancelled, Fail, PayloadError, Retry, UnknownType
 from manager.assignment import Assignment
-from manager.outcome import ERROR, FATAL, SUCCEEDED, UNKNOWN_TYPE, Outcome
+from manager.outcome import ERROR, FATAL, HANDED_BACK, SUCCEEDED, UNKNOWN_TYPE, Outcome
 
 MAX_RESULT = 1024 * 1024
 MAX_MESSAGE = 4_000
@@ -46,13 +46,18 @@ def run(assignment: Assignment) -> Outcome:
         return Outcome(UNKNOWN_TYPE, error_type="UnknownType", message=str(error))
     context = Context(order.id, order.attempts, order.lease, order.timeout_ms / 1000)
     assignment.context = context
+    if assignment.told:
+        context.cancel()
     started = assignment.started = time.monotonic()
     try:
         value = job.function(context, **job.arguments(order.payload))
     except Retry as wish:
-        return _failed(ERROR, wish, started, after=wish.after)
+        return _failed(ERROR, wish, started, after=getattr(wish, "after", None))
     except (Fail, PayloadError) as verdict:
         return _failed(FATAL, verdict, started)
+    except Cancelled as error:
+        # Told to stop and still open: the lease was in doubt, and the job is not to blame.
+        return _failed(HANDED_BACK if assignment.told else ERROR, error, started)
     except BaseException as error:
         # SystemExit in a job, too, is the job's failure and not the worker's end.
         return _failed(ERROR, error, started)
@@ -61,6 +66,8 @@ def run(assignment: Assignment) -> Outcome:
         result = exact_json.dumps(value, max_depth=exact_json.MAX_DEPTH)
     except exact_json.BadJson as error:
         return _bad_result(f"the result is not JSON: {error}", run_seconds)
+    except Exception as error:  # a value of the job's own kind may raise anything
+        return _bad_result(f"the result could not be read: {type(error).__name__}", run_seconds)
     if len(result) > MAX_RESULT:
         return _bad_result(
             f"the result is {len(result):,} bytes of JSON, more than {MAX_RESULT:,}: "
@@ -78,7 +85,7 @@ def _failed(kind: str, error: BaseException, started: float, after: float | None
     run_seconds = time.monotonic() - started
     try:
         message = str(error)
-    except Exception:
+    except BaseException:
         message = "(the error's own text could not be made)"
     return Outcome(
         kind,
@@ -95,6 +102,6 @@ def _traceback(trace: TracebackType | None, error: BaseException) -> str:
     own = trace.tb_next if trace is not None and trace.tb_next is not None else trace
     try:
         text = "".join(traceback.format_exception(type(error), error, own))
-    except Exception:
+    except BaseException:
         text = "(the traceback could not be made)"
     return text if len(text) <= MAX_TRACEBACK else "…" + text[-MAX_TRACEBACK:]

@@ -27,6 +27,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._failing = False
         self._lapsed = False
+        self._unsent: dict[Assignment, str] = {}
         self.state = "running"
 
     def tick(self) -> None:
@@ -51,12 +52,15 @@ class Heartbeat:
         beats = [
             Beat(a.id, a.order.lease, a.worker, a.age_ms(), progress)
             for a in self._leases.open()
-            if (progress := _progress(a)) is not None
+            if (progress := _progress(a) or self._unsent.get(a)) is not None
         ]
+        self._unsent = {}
         if beats:
             try:
                 lost = renew(self._database, self._manager, beats, self.state)
             except DatabaseAway:
+                told = {beat.id: beat.progress for beat in beats if beat.progress}
+                self._unsent = {a: told[a.id] for a in self._leases.open() if a.id in told}
                 return
             for lease in lost:
                 self._lose(lease)
@@ -84,7 +88,8 @@ class Heartbeat:
         if assignment is None or assignment.order.lease != lease.lease:
             return  # it ended, and was written, while the beat was under way
         if lease.status == CANCELLED:
-            self._leases.settle(assignment)
+            if self._leases.settle(assignment) and assignment.started is not None:
+                self._leases.leave(assignment)
             log.info("order cancelled; its worker was told", job=lease.id)
         elif self._leases.is_open(assignment):
             log.warning("lease lost; its worker was told", job=lease.id, status=lease.status)

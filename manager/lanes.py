@@ -44,4 +44,7 @@ class Lanes:
         overdue = OVERDUE_TURNS.get(self._claims % ROUND)
         if overdue is None:
             return lanes
+        # A turn of its own: counted by claims, it would be the same queue's every time.
+        turn = self._claims // ROUND % len(self._queues)
+        queues = self._queues[turn:] + self._queues[:turn]
         return [Lane(queue, overdue, BOUNDS_MS[overdue]) for queue in queues] + lanes

@@ -23,13 +23,18 @@ class Leases:
         self._trusted = stale_seconds * (1 - MARGIN)
         self._held: dict[str, Assignment] = {}
         self._open: dict[Assignment, None] = {}
+        self._left: dict[Assignment, None] = {}
         self._renewed = time.monotonic()
         self._emptied = threading.Condition()
 
     def add(self, assignments: Iterable[Assignment]) -> None:
         for assignment in assignments:
-            self._held[assignment.id] = assignment
+            older = self._held.get(assignment.id)
+            with self._emptied:
+                self._held[assignment.id] = assignment
             self._open[assignment] = None
+            if older is not None:  # a newer lease was given out, so this one is lost
+                older.tell_to_stop()
 
     def settle(self, assignment: Assignment) -> bool:
         """End the attempt here; False when something else ended it before."""
@@ -47,12 +52,12 @@ class Leases:
 
         An order that was claimed again meanwhile, under a new lease, stays.
         """
-        for order_id, lease in leases:
-            assignment = self._held.get(order_id)
-            if assignment is not None and assignment.order.lease == lease:
-                del self._held[order_id]
-        if not self._held:
-            with self._emptied:
+        with self._emptied:
+            for order_id, lease in leases:
+                assignment = self._held.get(order_id)
+                if assignment is not None and assignment.order.lease == lease:
+                    del self._held[order_id]
+            if not self._held:
                 self._emptied.notify_all()
 
     def held(self) -> list[Assignment]:
@@ -62,6 +67,16 @@ class Leases:
     def open(self) -> list[Assignment]:
         """What has not ended: waiting for a worker, or running."""
         return list(self._open)
+
+    def leave(self, assignment: Assignment) -> None:
+        """Its order has ended, but its function may run on."""
+        self._left[assignment] = None
+
+    def left(self) -> list[Assignment]:
+        return list(self._left)
+
+    def forget(self, assignment: Assignment) -> None:
+        self._left.pop(assignment, None)
 
     def get(self, order_id: str) -> Assignment | None:
         return self._held.get(order_id)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import threading
+import time
 from collections.abc import Callable
 
 import structlog
@@ -11,6 +13,7 @@ from database import DatabaseAway
 
 AWAY_SECONDS = (0.1, 2.0)
 FAULT_SECONDS = 1.0
+WARN_SECONDS = 30.0
 
 log = structlog.get_logger("capataz.manager")
 
@@ -32,6 +35,7 @@ class Loop:
         self._stop = threading.Event()
         self._wake = threading.Event()
         self._away = 0.0
+        self._warned = -math.inf
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
@@ -66,7 +70,8 @@ class Loop:
         try:
             delay = self._step()
         except DatabaseAway as error:
-            if not self._away:
+            if time.monotonic() - self._warned > WARN_SECONDS:
+                self._warned = time.monotonic()
                 log.warning("database away; trying again until it is back", reason=str(error))
             first, longest = AWAY_SECONDS
             self._away = min(max(2 * self._away, first), longest)
@@ -76,7 +81,6 @@ class Loop:
             log.exception("a step failed; it will be tried again", loop=self._name)
             self._stop.wait(FAULT_SECONDS)
             return 0
-        if self._away:
-            log.info("database is back", loop=self._name)
-            self._away = 0.0
+        self._away = 0.0
+        self._warned = -math.inf
         return delay

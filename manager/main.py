@@ -106,6 +106,7 @@ def _claimer(
         lanes=Lanes(settings.queues),
         pace=pace,
         execute=Executor(leases.is_open, deliver).execute,
+        deliver=deliver,
         unwritten=writer.unwritten,
         poll_seconds=settings.poll_seconds,
     )

@@ -21,11 +21,11 @@ class Pace:
 
     def short(self) -> tuple[str, ...]:
         """The types whose measured mean is below 50 ms."""
-        return tuple(kind for kind, mean in self._means.items() if mean < SHORT_SECONDS)
+        return tuple(kind for kind, mean in list(self._means.items()) if mean < SHORT_SECONDS)
 
     def ahead(self, workers: int) -> int:
         """How many orders of short types that many workers end within a second; at most 500."""
-        means = [mean for mean in self._means.values() if mean < SHORT_SECONDS]
+        means = [mean for mean in list(self._means.values()) if mean < SHORT_SECONDS]
         if not means:
             return 0
         return min(AHEAD_ORDERS, int(workers * AHEAD_SECONDS / max(*means, LEAST_SECONDS)))

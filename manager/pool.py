@@ -5,7 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Callable, Mapping
-from queue import SimpleQueue
+from contextlib import suppress
+from queue import Empty, SimpleQueue
 from typing import Any
 
 from manager.worker import Worker
@@ -91,17 +92,23 @@ class ManageWorker:
             wanted = max(len(self._accepted), self._min_workers)
             while len(self._threads) < min(wanted, self.max_workers):
                 self._start_thread()
-        self._inbox.put(worker)
+            # Inside the lock, so that it cannot land behind the end that `stop` sends.
+            self._inbox.put(worker)
         return worker
 
-    def finish(self, guid: str) -> None:
-        """Forget an execution and free its slot. Safe twice, and for an unknown guid."""
+    def finish(self, guid: str, worker: Worker | None = None) -> None:
+        """Forget an execution and free its slot. Safe twice, and for an unknown guid.
+
+        With `worker` only if the guid is still that one's: an abandoned one ends late.
+        """
         with self._room:
+            if worker is not None and self._accepted.get(guid) is not worker:
+                return
             self.workers.pop(guid, None)
             if self._accepted.pop(guid, None) is None:
                 return
             if self._waiting:
-                self._room.notify()
+                self._room.notify_all()
             load = len(self._accepted)
         if self.on_room is not None and (load < self.max_workers or load == self._low_mark):
             self.on_room()
@@ -141,11 +148,17 @@ class ManageWorker:
 
     def withdraw(self) -> list[Worker]:
         """Take back everything that has not started; the pool will not run it."""
-        taken = []
-        while not self._inbox.empty():
-            worker = self._inbox.get()
-            if worker is not None:
-                taken.append(worker)
+        taken: list[Worker] = []
+        ends = 0
+        with suppress(Empty):
+            while True:
+                worker = self._inbox.get_nowait()
+                if worker is None:
+                    ends += 1
+                else:
+                    taken.append(worker)
+        for _ in range(ends):
+            self._inbox.put(None)
         for worker in taken:
             self.finish(worker.guid)
         return taken

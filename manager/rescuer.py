@@ -22,7 +22,7 @@ class Rescuer:
         while rescued := rescue(self._database, self._stale_ms):
             for order in rescued:
                 log.warning(
-                    "order taken back from a holder that is gone",
+                    "order taken back: no sign of life from its holder",
                     job=order.id,
                     holder=order.manager,
                     now=order.status,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import signal
-import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import structlog
@@ -64,10 +64,11 @@ class Supervisor:
 
     def __init__(self, parts: Parts) -> None:
         self._parts = parts
-        self._stop = threading.Event()
-        self._hurry = threading.Event()
+        # A queue, because its `put` may be called by a signal handler in the middle of its `get`.
+        self._wishes: SimpleQueue[str] = SimpleQueue()
         self._reason = "asked to"
         self._code = OK
+        self._stopped = False
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(4), "alone": ThreadPoolExecutor(1)},
@@ -77,11 +78,12 @@ class Supervisor:
     def run(self) -> int:
         """Start, wait, stop; the exit code of the process."""
         self.start()
-        while not self._stop.wait(WATCH_SECONDS):
-            for loop in (self._parts.claiming, self._parts.writing):
-                if not loop.alive():
-                    self.fail("a loop of the manager has ended by itself")
-        return self.stop()
+        while True:
+            try:
+                self._reason = self._wishes.get(timeout=WATCH_SECONDS)
+                return self.stop()
+            except Empty:
+                self._watch()
 
     def handle_signals(self) -> None:
         """SIGTERM and SIGINT stop within the grace; a second one hands everything back at once."""
@@ -90,8 +92,8 @@ class Supervisor:
 
     def fail(self, reason: str) -> None:
         """Stop in good order but exit non-zero, so that whatever supervises us starts us anew."""
-        self._reason, self._code = reason, FAULTY
-        self._stop.set()
+        self._code = FAULTY
+        self._wishes.put(reason)
 
     def start(self) -> None:
         """Start every part. The writer first, since all others end in it; the claimer last."""
@@ -113,6 +115,9 @@ class Supervisor:
     def stop(self) -> int:
         """Stop every part, in the order of who depends on whom; the exit code."""
         parts = self._parts
+        if self._stopped:
+            return self._code
+        self._stopped = True
         parts.heartbeat.state = "draining"
         log.info("manager stopping", reason=self._reason, running=parts.pool.load())
         # Nothing new first: no hint may start another claim.
@@ -127,7 +132,8 @@ class Supervisor:
         # The writer after all who write; the heartbeat last, so that no lease ends before.
         drained = self._drain()
         parts.writing.stop()
-        self._scheduler.shutdown(wait=False)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
         parts.bell.close()
         try:
             retire(parts.database, parts.manager, self._reason)
@@ -137,14 +143,17 @@ class Supervisor:
         return self._code
 
     def _signalled(self, _number: int, _frame: Any) -> None:
-        # Only flags are set here: a handler runs in the middle of anything.
-        if self._stop.is_set():
-            self._hurry.set()
-        self._stop.set()
+        # Nothing else here: a handler runs in the middle of anything.
+        self._wishes.put("asked to")
+
+    def _watch(self) -> None:
+        for loop in (self._parts.claiming, self._parts.writing):
+            if not loop.alive():
+                self.fail("a loop of the manager has ended by itself")
 
     def _wait_for_workers(self) -> None:
         until = time.monotonic() + self._parts.grace_seconds
-        while not self._hurry.is_set() and (left := until - time.monotonic()) > 0:
+        while self._wishes.empty() and (left := until - time.monotonic()) > 0:
             if self._parts.pool.wait_idle(min(left, 0.1)):
                 return
 

@@ -1,4 +1,4 @@
-"""The watchman: ends attempts that are past their deadline, whatever their thread does."""
+"""The watchman: ends attempts past their deadline or silent too long, whatever they do."""
 
 from __future__ import annotations
 
@@ -38,27 +38,43 @@ class Watchman:
     def tick(self) -> None:
         """Look at every running attempt once."""
         now = time.monotonic()
+        # Here, and not only where a beat fails: a beat may hang without an answer.
+        lapsed = self._leases.lapsed(now)
         for assignment in self._leases.open():
-            deadline = assignment.deadline
-            if deadline is not None and now > deadline:
-                self._time_out(assignment, now)
+            if lapsed:
+                assignment.tell_to_stop()
+            overdue = _overdue(assignment, now)
+            if overdue is not None:
+                self._end(assignment, now, *overdue)
+        for assignment in self._leases.left():
+            if assignment.guid not in self._pool.workers:
+                self._leases.forget(assignment)
+            elif assignment.deadline is not None and now > assignment.deadline:
+                self._pool.abandon(assignment.guid)
+                self._leases.forget(assignment)
         if self.too_many is not None and self._pool.hung() > self._most_hung:
             self.too_many()
 
-    def _time_out(self, assignment: Assignment, now: float) -> None:
-        if not self._leases.settle(assignment):
+    def _end(self, assignment: Assignment, now: float, error_type: str, message: str) -> None:
+        if assignment.started is None or not self._leases.settle(assignment):
             return
-        assert assignment.started is not None
-        timeout = assignment.order.timeout_ms / 1000
-        self._deliver(
-            assignment,
-            Outcome(
-                TIMED_OUT,
-                now - assignment.started,
-                error_type="TimedOut",
-                message=f"the attempt ran longer than its timeout of {timeout:g} s",
-            ),
-        )
+        ran = now - assignment.started
+        outcome = Outcome(TIMED_OUT, ran, error_type=error_type, message=message)
+        self._deliver(assignment, outcome)
         assignment.tell_to_stop()
         hung = self._pool.abandon(assignment.guid)
-        log.warning("attempt timed out", job=assignment.id, thread_left_behind=hung)
+        log.warning(
+            "attempt timed out", job=assignment.id, error=error_type, thread_left_behind=hung
+        )
+
+
+def _overdue(assignment: Assignment, now: float) -> tuple[str, str] | None:
+    """The error type and message of an attempt that is past its deadline, or silent too long."""
+    deadline, context = assignment.deadline, assignment.context
+    if deadline is not None and now > deadline:
+        timeout = assignment.order.timeout_ms / 1000
+        return "TimedOut", f"the attempt ran longer than its timeout of {timeout:g} s"
+    silence = assignment.order.max_silence_ms
+    if silence is not None and context is not None and context.silent_for() * 1000 > silence:
+        return "Silent", f"the job told no progress for {silence / 1000:g} s, its maxSilence"
+    return None

@@ -48,4 +48,4 @@ class Worker:
     def finish(self) -> None:
         """Give the slot back. Safe twice: the pool forgets a worker once."""
         if self._pool is not None:
-            self._pool.finish(self.guid)
+            self._pool.finish(self.guid, self)

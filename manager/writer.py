@@ -12,12 +12,20 @@ from database import Database, DatabaseAway
 from ledger import Ending, finish
 from manager.assignment import Assignment
 from manager.leases import Leases
-from manager.outcome import Outcome
+from manager.outcome import FATAL, UNKNOWN_TYPE, Outcome
 from manager.pace import Pace
 from manager.retry import decide
+from models import FAILED
 
 BATCH = 500
+BATCH_CHARACTERS = 16 * 1024 * 1024
 IDLE_SECONDS = 1.0
+
+TOLD = {
+    FAILED: "orders failed",
+    UNKNOWN_TYPE: "orders handed back: this manager does not know their type",
+}
+MOST_TOLD = 5
 
 log = structlog.get_logger("capataz.manager")
 
@@ -75,23 +83,33 @@ class Writer:
 
     def _gather(self) -> list[Ending]:
         batch: list[Ending] = []
+        size = 0
         try:
             item = self._inbox.get(timeout=IDLE_SECONDS)
             while item is not None:
                 assignment, outcome = item
-                batch.append(decide(assignment, outcome, self._chance))
+                batch.append(self._decide(assignment, outcome))
                 if outcome.run_seconds is not None:
                     self._pace.observe(assignment.order.type, outcome.run_seconds)
-                if len(batch) >= BATCH:
+                size += len(outcome.result or "")
+                if len(batch) >= BATCH or size > BATCH_CHARACTERS:
                     return batch
                 item = self._inbox.get_nowait()
         except Empty:
             pass
         return batch
 
+    def _decide(self, assignment: Assignment, outcome: Outcome) -> Ending:
+        try:
+            return decide(assignment, outcome, self._chance)
+        except Exception:
+            log.exception("no decision on an outcome; the order fails", job=assignment.id)
+            fault = Outcome(FATAL, outcome.run_seconds, error_type="BadOutcome", message="")
+            return decide(assignment, fault, self._chance)
+
     def _write(self) -> None:
         try:
-            late = finish(self._database, self._manager, self._batch, repeated=self._tried)
+            late = self._finish()
         except DatabaseAway:
             self._tried = True
             if self._leases.lapsed():
@@ -100,10 +118,43 @@ class Writer:
         for ending in late:
             log.warning("late result discarded", job=ending.id, lease=ending.lease)
         self._leases.release((ending.id, ending.lease) for ending in self._batch)
+        self._tell()
         back = any(ending.to == "pending" for ending in self._batch)
         self._batch = []
         if back:
             self._ring()
+
+    def _tell(self) -> None:
+        """What an operator wants to find in the log; one line a batch, however many failed."""
+        for kind, what in TOLD.items():
+            those = [ending for ending in self._batch if (ending.kind or ending.to) == kind]
+            if those:
+                log.warning(
+                    what,
+                    n=len(those),
+                    jobs=[ending.id for ending in those[:MOST_TOLD]],
+                    types=sorted({ending.type for ending in those}),
+                )
+
+    def _finish(self) -> list[Ending]:
+        """Write the batch; what the database refuses in it is found by trying each alone."""
+        try:
+            return finish(self._database, self._manager, self._batch, repeated=self._tried)
+        except DatabaseAway:
+            raise
+        except Exception:
+            log.exception("a batch was refused; trying its outcomes one by one")
+        late: list[Ending] = []
+        for ending in list(self._batch):
+            try:
+                late += finish(self._database, self._manager, [ending], repeated=self._tried)
+            except DatabaseAway:
+                raise
+            except Exception:
+                log.exception("an outcome cannot be written; it will be rescued", job=ending.id)
+            self._leases.release([(ending.id, ending.lease)])
+            self._batch.remove(ending)
+        return late
 
     def _let_go(self) -> None:
         """The leases may have ended: whoever rescues these orders will run them again."""

@@ -21,7 +21,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "models": ("settings",),
     "migrations": ("settings", "database", "models"),
     "ledger": ("database", "models", "exact_json"),
-    "api": ("ledger", "models", "database", "jobs.registry", "jobs.errors", "jobs.builtin.add", "settings", "exact_json", "logs"),
+    "api": (
+        "ledger",
+        "models",
+        "database",
+        "jobs.registry",
+        "jobs.errors",
+        "jobs.builtin.add",
+        "settings",
+        "exact_json",
+        "logs",
+    ),
     "manager": ("ledger", "models", "database", "jobs", "settings", "exact_json", "logs"),
 }
 # The top floor imports what it likes, and nobody imports it.

@@ -1,0 +1,55 @@
+"""HTTP in, rows out."""
+
+from __future__ import annotations
+
+from flask_openapi.openapi import OpenAPI
+
+from api import errors
+from api.door import Door
+from api.inputs import refuse
+from api.json_request import JsonRequest
+from api.routes import BLUEPRINTS
+from api.services import NAME, Services
+from database import Database
+from jobs import registry
+from settings import VERSION, Settings, SettingsError
+
+# Connections that are not a request's: of the committer, the waiter and the bell.
+_OWN_CONNECTIONS = 3
+
+
+def create_app(
+    settings: Settings, database: Database | None = None, *, threads: int = 16
+) -> OpenAPI:
+    """The WSGI application; `threads` is how many requests the server handles at a time.
+
+    Opens no connection and starts no thread before the first request. Raises `SettingsError`,
+    and `jobs.errors.LoadError` for a module of jobs that cannot be imported.
+    """
+    missing = [name for name in settings.auth if name != "none"]
+    if missing:
+        raise SettingsError(
+            f"CAPATAZ_AUTH: {', '.join(missing)} is not available in this version: listen on "
+            "127.0.0.1 behind a proxy that asks for credentials, or set CAPATAZ_AUTH=none"
+        )
+    registry.load(settings.jobs)
+    if database is None:
+        database = Database(settings.database_url, connections=threads + _OWN_CONNECTIONS)
+    app = OpenAPI(
+        __name__,
+        info={"title": "Capataz", "version": VERSION},
+        servers=[{"url": "/"}],
+        validation_error_model=errors.Problem,
+        validation_error_callback=refuse,
+        doc_ui=False,
+    )
+    app.openapi_version = "3.1.0"
+    app.request_class = JsonRequest
+    errors.register(app)
+    for blueprint in BLUEPRINTS:
+        app.register_api(blueprint)
+    Door(app)
+    services = Services.of(settings, database)
+    services.waiter.room = max(1, threads // 2)
+    app.extensions[NAME] = services
+    return app

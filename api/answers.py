@@ -1,0 +1,169 @@
+"""What the endpoints answer, for the OpenAPI document only: answers are built as text."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+from pydantic.alias_generators import to_camel
+
+from api.schemas import Priority, Status
+
+
+class Answer(BaseModel):
+    model_config = ConfigDict(alias_generator=to_camel)
+
+
+class JobError(Answer):
+    """Why an attempt or an order failed."""
+
+    type: str
+    message: str
+    traceback: str | None = None
+
+
+class Progress(Answer):
+    """How far a job says it is."""
+
+    percent: float
+    message: str
+
+
+class JobOrder(Answer):
+    """An order, as every endpoint shows it. In a list, long JSON is an object with `truncated`."""
+
+    job_id: str
+    type: str
+    queue: str
+    status: Status
+    priority: Priority
+    payload: Any = Field(description="fields whose name says secret are shown as ***")
+    result: Any
+    error: JobError | None
+    attempts: int
+    max_attempts: int
+    progress: Progress | None
+    worker: str | None
+    created_on: datetime
+    run_at: datetime
+    started_on: datetime | None
+    last_updated: datetime
+    completed_on: datetime | None
+    retrieved_on: datetime | None
+    execution_time_ms: int | None
+    owner: str
+    tags: list[str]
+    copy_of: str | None = None
+    schedule: str | None = None
+    project: str | None = None
+    sandbox: str | None = None
+
+
+class PastAttempt(Answer):
+    """One run of an order."""
+
+    number: int
+    worker: str | None
+    started_on: datetime | None
+    ended_on: datetime | None
+    outcome: str
+    error: JobError | None
+
+
+class JobDetail(JobOrder):
+    """An order with its attempts, the oldest first, and what can be done with it."""
+
+    history: list[PastAttempt]
+    links: dict[str, str]
+
+
+class JobPage(Answer):
+    """Orders, newest first. `searchedTo` is there when a search gave up, and says how far it is."""
+
+    items: list[JobOrder]
+    next_cursor: str | None
+    searched_to: datetime | None = None
+
+
+class JobIds(Answer):
+    """The ids of a batch, in its order."""
+
+    job_ids: list[str]
+
+
+class JobState(Answer):
+    """Only the state of an order."""
+
+    job_id: str
+    status: Status
+    attempts: int
+    progress: Progress | None
+    last_updated: datetime
+
+
+class WorkerCount(Answer):
+    active: int
+    idle: int
+
+
+class TaskCount(Answer):
+    pending: int
+    in_progress: int
+    completed: int
+    failed: int
+
+
+class Metrics(Answer):
+    """The global figures, at most a second old."""
+
+    system_status: str
+    status_reason: str
+    status_since: datetime
+    workers: WorkerCount
+    tasks: TaskCount
+    total: int
+    retrieved: int
+    cancelled: int
+    average_execution_time_ms: int
+    uptime: str
+    oldest_pending_seconds: float
+    processed_per_minute: int
+    updated_on: datetime
+    warning: str | None = None
+
+
+class JobType(Answer):
+    """A registered type of job, and what an order of it gets unless it says otherwise."""
+
+    type: str
+    description: str
+    queue: str
+    priority: Priority
+    isolation: str
+    timeout: float
+    max_attempts: int
+    max_silence: float | None
+    payload_schema: dict[str, Any]
+
+
+class JobTypes(Answer):
+    """All registered types, by name."""
+
+    items: list[JobType]
+    next_cursor: None
+
+
+class QueueState(Answer):
+    """Whether claims from a queue are stopped; `*` stands for all queues.
+
+    `allPaused` names everything that is paused now, so a queue that stays paused is seen.
+    """
+
+    queue: str
+    paused: bool
+    all_paused: list[str]
+
+
+class Health(Answer):
+    status: str

@@ -1,0 +1,96 @@
+"""What every request passes on its way in, and every answer on its way out."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, get_origin, get_type_hints
+from urllib.parse import urlsplit
+
+from flask import Flask, Response, request
+from werkzeug.exceptions import MethodNotAllowed
+
+from api import errors
+from api.inputs import Query
+from api.json_request import MAX_BODY, MAX_BULK_BODY
+
+# GETs that write: browsers send GETs for any page that asks, so these are guarded like POSTs.
+WRITING_GETS = frozenset({"add.get", "job.get_job", "job.get_result"})
+BULK = "jobs.submit_batch"
+# Whoever watches over a process may add what it likes to the address.
+PROBES = frozenset({"health.alive", "health.ready"})
+
+_SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+_HEADERS = (
+    ("X-Content-Type-Options", "nosniff"),
+    ("Cache-Control", "no-store"),
+    ("Referrer-Policy", "no-referrer"),
+    ("Cross-Origin-Resource-Policy", "same-origin"),
+)
+
+
+class Door:
+    """The checks in front of the endpoints of one application."""
+
+    def __init__(self, app: Flask) -> None:
+        """Call once all endpoints are registered."""
+        self._parameters = {
+            endpoint: _query_parameters(view)
+            for endpoint, view in app.view_functions.items()
+            if endpoint not in PROBES
+        }
+        app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
+        app.before_request(self._enter)
+        app.after_request(_leave)
+
+    def _enter(self) -> None:
+        endpoint = request.endpoint
+        if endpoint is None:  # 404 and 405 follow
+            return
+        if request.method not in _SAFE or endpoint in WRITING_GETS:
+            if endpoint == "add.get" and request.method == "HEAD":
+                raise MethodNotAllowed(["GET", "POST", "OPTIONS"])
+            if _is_cross_site():
+                raise errors.cross_site()
+            if endpoint == BULK:
+                request.max_content_length = MAX_BULK_BODY
+        if request.query_string and endpoint in self._parameters:
+            self._check_names(self._parameters[endpoint])
+
+    def _check_names(self, known: dict[str, bool]) -> None:
+        bad = []
+        for name, values in request.args.lists():
+            if name not in known:
+                names = ", ".join(known)
+                remedy = f"remove it, or use one of {names}" if known else "remove it"
+                bad.append(errors.of(errors.echo(name), f"is not known here: {remedy}"))
+            elif len(values) > 1 and not known[name]:
+                bad.append(errors.of(name, "is given more than once: give it once"))
+        if bad:
+            raise errors.unacceptable("query", bad)
+
+
+def _query_parameters(view: Any) -> dict[str, bool]:
+    """The names an endpoint knows, and whether each may be repeated."""
+    model: type[Query] | None = get_type_hints(inspect.unwrap(view)).get("query")
+    if model is None:
+        return {}
+    return {
+        f.alias or name: get_origin(f.annotation) is list for name, f in model.model_fields.items()
+    }
+
+
+def _is_cross_site() -> bool:
+    """Whether a browser asks on behalf of a page of another site."""
+    headers = request.headers
+    if headers.get("Sec-Fetch-Site") in ("cross-site", "same-site"):
+        return True
+    origin = headers.get("Origin")
+    if origin is None or headers.get("Sec-Fetch-Site") == "same-origin":
+        return False
+    return urlsplit(origin).netloc != request.host
+
+
+def _leave(response: Response) -> Response:
+    for name, value in _HEADERS:
+        response.headers.setdefault(name, value)
+    return response

@@ -1,0 +1,235 @@
+"""Every error answer: `application/problem+json` (RFC 9457), and which status it has.
+
+Nothing else in the API knows the status of an error. The functions here make exceptions to be
+raised; what the ledger, the jobs and the database raise is turned into answers by the handlers.
+"""
+
+from __future__ import annotations
+
+import logging
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from flask import Flask, request
+from pydantic import BaseModel, ConfigDict, Field
+from werkzeug.exceptions import HTTPException
+from werkzeug.wrappers import Response
+
+import exact_json
+import ledger
+from database import DatabaseAway
+from jobs.errors import PayloadError, UnknownType
+
+MEDIA_TYPE = "application/problem+json"
+MOST_ERRORS = 100
+ECHO = 60
+AWAY_RETRY_SECONDS = 2
+
+_log = logging.getLogger("capataz.api")
+
+FieldErrors = Sequence[Mapping[str, str]]
+
+
+class FieldError(BaseModel):
+    """One bad field: where it is and what to do about it."""
+
+    pointer: str | None = Field(None, description="JSON pointer into the body")
+    parameter: str | None = Field(None, description="name of a path or query parameter or header")
+    message: str = Field(description="what is wrong and how to put it right")
+
+
+class Problem(BaseModel):
+    """An error answer (RFC 9457)."""
+
+    model_config = ConfigDict(title="Problem")
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    errors: list[FieldError]
+
+
+class ApiError(HTTPException):
+    """An answer other than success; raise it anywhere below a request."""
+
+    def __init__(
+        self,
+        status: HTTPStatus | int,
+        detail: str,
+        errors: FieldErrors = (),
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
+        super().__init__(detail)
+        self.code = int(status)
+        self.errors = errors
+        self.extra_headers = dict(headers or {})
+
+    def get_response(self, *_args: Any, **_kwargs: Any) -> Response:
+        """The problem document with the headers given."""
+        document = {
+            "type": "about:blank",
+            "title": HTTPStatus(self.code or 500).phrase,
+            "status": self.code,
+            "detail": self.description,
+            "errors": list(self.errors),
+        }
+        return Response(exact_json.dumps(document), self.code, self.extra_headers, MEDIA_TYPE)
+
+
+class Busy(Exception):
+    """The web process cannot take the request on just now; the text says what became of it."""
+
+
+def echo(text: str) -> str:
+    """What a client sent, cut, for an answer that names it."""
+    return text if len(text) <= ECHO else f"{text[:ECHO]}…"
+
+
+def malformed(reason: str) -> ApiError:
+    """400: the body is no JSON document that can be read."""
+    return ApiError(400, f"The body cannot be read: {reason}.", [at("", reason)])
+
+
+def not_json() -> ApiError:
+    """415: the body is not said to be JSON."""
+    return ApiError(
+        415,
+        "Send the body as JSON with the header Content-Type: application/json.",
+        [of("Content-Type", "must be application/json")],
+    )
+
+
+def unacceptable(place: str, errors: FieldErrors) -> ApiError:
+    """422: these fields of the `place` (body, query, path, headers) are not as they must be."""
+    count = f"{len(errors)} fields are" if len(errors) > 1 else "one field is"
+    shown = errors[:MOST_ERRORS]
+    return ApiError(422, f"In the {place} {count} not acceptable: see errors.", shown)
+
+
+def cross_site() -> ApiError:
+    """403: a page of another site made the browser ask."""
+    return ApiError(
+        403,
+        "A page of another site must not do this: open the address itself, or call the API from "
+        "a program.",
+    )
+
+
+def unknown_order(order_id: str) -> ApiError:
+    """404: no order has this id."""
+    message = "no job order has this id: GET /api/v1/jobs lists them"
+    return ApiError(404, f"{echo(order_id)}: {message}.", [of("id", message)])
+
+
+def no_result_yet(status: str) -> ApiError:
+    """409: the order has not ended, or was cancelled and will never have a result."""
+    if status == "cancelled":
+        return ApiError(409, "There is no result: the order was cancelled; POST …/retry reruns it.")
+    return ApiError(
+        409,
+        f"There is no result yet: the order is {status}. Ask again, or add ?wait=SECONDS to "
+        "/api/v1/job/<id>.",
+        headers={"Retry-After": "1"},
+    )
+
+
+def unavailable(detail: str, retry_after: float = AWAY_RETRY_SECONDS) -> ApiError:
+    """503: not now."""
+    return ApiError(503, detail, headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
+
+
+def at(pointer: str, message: str) -> dict[str, str]:
+    """A bad field of the body, by its JSON pointer."""
+    return {"pointer": pointer, "message": message}
+
+
+def of(parameter: str, message: str) -> dict[str, str]:
+    """A bad parameter or header, by its name."""
+    return {"parameter": parameter, "message": message}
+
+
+def step(name: object) -> str:
+    """One step of a JSON pointer."""
+    return "/" + str(name).replace("~", "~0").replace("/", "~1")
+
+
+def documented(*statuses: int) -> dict[str | int | HTTPStatus, Any]:
+    """The `responses` entries of these error statuses, for the OpenAPI document."""
+    content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {
+        str(status): {"description": HTTPStatus(status).phrase, "content": content}
+        for status in statuses
+    }
+
+
+# What any endpoint may answer; 401 and 429 belong to whoever guards the door.
+EVERYWHERE = documented(400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
+
+_REMEDIES = {
+    404: "There is nothing at this address: look in /openapi.json for the paths.",
+    405: "This address does not take that method: the Allow header names those it takes.",
+    413: "The body is too large: the limit is 1 MiB, 32 MiB for /api/v1/jobs/bulk.",
+    500: "The server failed; its log says why. Try again later.",
+}
+
+
+def type_errors(error: UnknownType, prefix: str = "") -> list[dict[str, str]]:
+    """What an unknown type of an order means for the one who sent it."""
+    known = ", ".join(error.known) or "none"
+    return [at(f"{prefix}/type", f"{echo(error.name)!r} is not a job type: known are {known}")]
+
+
+def payload_errors(error: PayloadError, prefix: str = "") -> list[dict[str, str]]:
+    """What is wrong with a payload, for the one who sent it."""
+    return [at(f"{prefix}{_cut(pointer)}", message) for pointer, message in error.errors]
+
+
+def register(app: Flask) -> None:
+    """Make this application answer every exception with a problem document."""
+    app.register_error_handler(HTTPException, _http)
+    for kind, answer in _ANSWERS.items():
+        app.register_error_handler(kind, answer)
+
+
+def _cut(pointer: str) -> str:
+    return pointer if len(pointer) <= 4 * ECHO else f"{pointer[: 4 * ECHO]}…"
+
+
+def _http(error: HTTPException) -> HTTPException | Response:
+    """Answer for every `HTTPException`, uncaught exceptions (500) included."""
+    if isinstance(error, ApiError) or error.response is not None or error.code is None:
+        return error
+    headers = {k: v for k, v in error.get_headers() if k.lower() != "content-type"}
+    detail = _REMEDIES.get(error.code) or error.description or error.name
+    return ApiError(error.code, detail, headers=headers).get_response()
+
+
+def _away(error: Exception) -> Response:
+    _log.warning("database away: %s", error)
+    detail = "The database cannot be reached just now: try again."
+    if request.method != "GET":
+        detail += (
+            " Whether the change was made is not known; a submit may be repeated safely with the "
+            "same Idempotency-Key."
+        )
+    return unavailable(detail).get_response()
+
+
+def _problem(status: int, detail: object, errors: Iterable[Mapping[str, str]] = ()) -> Response:
+    return ApiError(status, str(detail), list(errors)).get_response()
+
+
+_KEY = "Idempotency-Key"
+_ANSWERS: dict[type[Exception], Any] = {
+    DatabaseAway: _away,
+    Busy: lambda e: unavailable(str(e)).get_response(),
+    ledger.UnknownOrder: lambda e: unknown_order(str(e)).get_response(),
+    ledger.MoveRefused: lambda e: _problem(409, f"{e}."),
+    ledger.KeySpent: lambda e: _problem(409, e, [of(_KEY, str(e))]),
+    ledger.KeyReused: lambda e: _problem(422, e, [of(_KEY, str(e))]),
+    UnknownType: lambda e: unacceptable("body", type_errors(e)).get_response(),
+    PayloadError: lambda e: unacceptable("body", payload_errors(e)).get_response(),
+}

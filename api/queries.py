@@ -1,0 +1,129 @@
+"""Reads of orders that are not the ledger's: the list, and what the committer and waiter ask.
+
+The list is newest first, which is the order of the ids. An indexed filter seeks; any other looks
+at a bounded stretch of the newest orders and says how far it came.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from api.selection import NEWEST, OLDEST, Filter, Selection, id_at, id_time
+from database import Database, Sql
+from ledger import OrderRow
+from ledger.ids import text_id
+from models import CANCELLED, FAILED, PENDING, WIP
+
+WINDOW_ROWS = 10_000
+WINDOW_SECONDS = 0.040
+FIRST_STEP = 128
+
+# Ids carry the web host's clock and `created_on` the database's: a filter by time seeks by id and
+# a little beyond, and decides by the column.
+CLOCK_SLACK_MS = 15_000
+
+# What a page reads at most to find `q`, because it reads whole payloads.
+SEARCH_ROWS = 100
+
+CREATED = Sql(
+    sqlite="SELECT o.id, o.created_on, o.run_at FROM json_each(:ids) AS i JOIN job_order AS o "
+    "ON o.id = unhex(replace(i.value, '-', ''))",
+    postgres="SELECT id, created_on, run_at FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
+)
+
+UNFINISHED = Sql(
+    sqlite="SELECT o.id FROM json_each(:ids) AS i JOIN job_order AS o "
+    "ON o.id = unhex(replace(i.value, '-', '')) WHERE o.completed_on IS NULL",
+    postgres="SELECT id FROM job_order WHERE id = ANY(CAST(:ids AS uuid[])) "
+    "AND completed_on IS NULL",
+)
+
+
+@dataclass(slots=True)
+class Page:
+    """One page; `next_id` is where the next begins, `searched_to` (ms) where a search gave up."""
+
+    rows: list[OrderRow] = field(default_factory=list)
+    next_id: str | None = None
+    searched_to: int | None = None
+
+
+def created(database: Database, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
+    """When each of these orders was created and is due, in ms. Raises `DatabaseAway`."""
+    rows = database.read(CREATED, {"ids": _id_list(database, ids)})
+    return {text_id(row[0]): (row[1], row[2]) for row in rows}
+
+
+def unfinished(database: Database, ids: Sequence[str]) -> set[str]:
+    """Those of these orders that exist and have not ended. Raises `DatabaseAway`."""
+    return {text_id(row[0]) for row in database.read(UNFINISHED, {"ids": _id_list(database, ids)})}
+
+
+def find_page(database: Database, wanted: Filter, limit: int, before: str | None) -> Page:
+    """The newest `limit` orders that match, older than the id `before`. Raises `DatabaseAway`."""
+    high, low = before or NEWEST, OLDEST
+    if wanted.created_before is not None:
+        high = min(high, id_at(wanted.created_before + CLOCK_SLACK_MS))
+    if wanted.created_after is not None:
+        low = id_at(wanted.created_after - CLOCK_SLACK_MS)
+    selection = Selection(database, wanted)
+    with database.session():
+        found = _seek(selection, wanted, limit, high, low)
+        if found is None:
+            return _window(selection, wanted, limit, high, low)
+    return _page(found, limit)
+
+
+def _id_list(database: Database, ids: Sequence[str]) -> Any:
+    return json.dumps(ids) if database.dialect == "sqlite" else list(ids)
+
+
+def _page(rows: list[OrderRow], limit: int) -> Page:
+    more = len(rows) > limit
+    return Page(rows[:limit], rows[limit - 1].id if more else None)
+
+
+def _seek(
+    selection: Selection, wanted: Filter, limit: int, high: str, low: str
+) -> list[OrderRow] | None:
+    """One more than a page by an index, or None when none leads to these orders."""
+    if wanted.q is not None:
+        return None
+    if not wanted.status:
+        return None if wanted.is_narrow else selection.rows(high, low, limit + 1)
+    found: list[OrderRow] = []
+    for status in wanted.status:
+        if status in (FAILED, CANCELLED) and not wanted.is_narrow:
+            found += selection.unhappy_rows(status, high, low, limit + 1)
+        elif status in (PENDING, WIP) and selection.are_few(status, WINDOW_ROWS):
+            found += selection.live_rows(status, high, low, limit + 1)
+        else:
+            return None
+    return sorted(found, key=lambda row: row.id, reverse=True)
+
+
+def _window(selection: Selection, wanted: Filter, limit: int, high: str, low: str) -> Page:
+    """Look at the newest orders in growing steps, until page, rows or time are used up."""
+    begin = time.monotonic()
+    at_once = limit + 1 if wanted.q is None else min(limit + 1, SEARCH_ROWS)
+    rows: list[OrderRow] = []
+    seen, step = 0, FIRST_STEP
+    while True:
+        end = selection.nth_id(high, low, step)
+        last, found = selection.matching(high, end or low, at_once)
+        rows += found
+        if len(rows) > limit:
+            return _page(rows, limit)
+        if last is None and end is None:
+            return Page(rows)
+        high = last or end or low
+        seen += step
+        spent = time.monotonic() - begin
+        if seen >= WINDOW_ROWS or spent >= WINDOW_SECONDS:
+            return Page(rows, high, id_time(high))
+        affordable = int(seen / max(spent, 1e-6) * (WINDOW_SECONDS - spent))
+        step = max(FIRST_STEP, min(2 * step, WINDOW_ROWS - seen, affordable))

@@ -1,0 +1,103 @@
+"""Answers of the order endpoints: the accepted order, and how long to hold an answer back."""
+
+from __future__ import annotations
+
+import re
+from http import HTTPStatus
+
+from flask import Response, request
+
+import ledger
+from api import presenter
+from api.committer import Accepted
+from api.schemas import MAX_WAIT
+from api.services import services
+from ledger import NewOrder, OrderRow
+from models import ENDED, PENDING
+
+ASK_AGAIN_SECONDS = "1"
+
+_PREFER_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+
+
+def json_text(text: str, status: int = HTTPStatus.OK) -> Response:
+    """An answer whose JSON is there already."""
+    return Response(text, status, mimetype="application/json")
+
+
+def preferred_wait() -> int | None:
+    """The seconds of `Prefer: wait=N`, cut to the longest wait; None when not asked for."""
+    found = _PREFER_WAIT.search(request.headers.get("Prefer", ""))
+    return min(int(found[1]), MAX_WAIT) if found else None
+
+
+def held(row: OrderRow, wait: float | None) -> tuple[OrderRow, dict[str, str]]:
+    """The order once it has ended, or after the time that was asked for; headers that say so."""
+    preferred = preferred_wait() if wait is None else None
+    seconds = preferred if wait is None else wait
+    if not seconds or row.status in ENDED:
+        applied = preferred is not None
+    else:
+        applied = services().waiter.wait(row.id, seconds) and preferred is not None
+        row = ledger.find(services().database, row.id)
+    return row, {"Preference-Applied": f"wait={preferred}"} if applied else {}
+
+
+def accepted(new: NewOrder, outcome: Accepted) -> Response:
+    """The answer to a submit: 202 with the order, 200 when a repeated key answers the first one."""
+    headers = {"Location": f"/api/v1/job/{outcome.ids[0]}"}
+    status = HTTPStatus.ACCEPTED
+    if outcome.replayed:
+        headers["Idempotency-Replayed"] = "true"
+        status = HTTPStatus.OK
+    row = _row(new, outcome)
+    row, applied = held(row, None)
+    if row.status in ENDED:
+        status = HTTPStatus.OK
+    else:
+        headers["Retry-After"] = ASK_AGAIN_SECONDS
+    response = json_text(presenter.order(row), status)
+    response.headers.update(headers | applied)
+    return response
+
+
+def _row(new: NewOrder, outcome: Accepted) -> OrderRow:
+    """The order as it was committed; read only where it was not this request that made it."""
+    if outcome.replayed or not outcome.created_on:
+        try:
+            return ledger.find(services().database, outcome.ids[0])
+        except ledger.UnknownOrder:  # deleted since
+            raise ledger.KeySpent(ledger.KeySpent.__doc__) from None
+    return OrderRow(
+        id=new.id,
+        type=new.type,
+        queue=new.queue,
+        status=PENDING,
+        priority=new.priority,
+        payload=new.payload,
+        result=None,
+        error=None,
+        progress=None,
+        attempts=0,
+        crashes=0,
+        max_attempts=new.max_attempts,
+        lease=0,
+        timeout_ms=new.timeout_ms,
+        max_silence_ms=new.max_silence_ms,
+        manager=None,
+        worker=None,
+        run_at=outcome.run_at,
+        created_on=outcome.created_on,
+        started_on=None,
+        last_updated=outcome.created_on,
+        completed_on=None,
+        retrieved_on=None,
+        run_ms=None,
+        owner=new.owner,
+        tags=new.tags,
+        callback_url=new.callback_url,
+        copy_of=new.copy_of,
+        schedule=new.schedule,
+        project=new.project,
+        sandbox=new.sandbox,
+    )

@@ -1,0 +1,55 @@
+"""Whether the process lives, and whether it can accept work; the API's own description."""
+
+from __future__ import annotations
+
+import logging
+
+import apsw
+import psycopg
+from flask import Response, current_app
+from flask_openapi.blueprint import APIBlueprint
+
+import exact_json
+from api import errors, replies
+from api.answers import Health
+from api.services import services
+from database import Database, DatabaseAway, Sql
+from models import TABLES
+
+bp = APIBlueprint("health", __name__, abp_responses=errors.EVERYWHERE)
+
+_log = logging.getLogger("capataz.api")
+
+
+@bp.get("/healthz", summary="Alive", responses={200: Health})
+def alive() -> Response:
+    """The process answers."""
+    return replies.json_text('{"status":"ok"}')
+
+
+@bp.get("/readyz", summary="Able to accept work", responses={200: Health})
+def ready() -> Response:
+    """The database is reachable and migrated; needs no manager. Reveals nothing more."""
+    if not _accepts_work(services().database):
+        raise errors.unavailable("Not ready to accept work.")
+    return replies.json_text('{"status":"ready"}')
+
+
+@bp.get(
+    "/openapi.json", summary="This description", responses={200: {"description": "OpenAPI 3.1"}}
+)
+def document() -> Response:
+    """OpenAPI 3.1."""
+    return replies.json_text(exact_json.dumps(current_app.api_doc))  # type: ignore[attr-defined]
+
+
+def _accepts_work(database: Database) -> bool:
+    """Whether every table has every column that this version uses."""
+    try:
+        for table in TABLES:
+            columns = ", ".join(field.column_name for field in table._meta.sorted_fields)
+            database.read(Sql(f"SELECT {columns} FROM {table._meta.table_name} LIMIT 0"))  # noqa: S608
+    except (DatabaseAway, apsw.Error, psycopg.Error) as error:
+        _log.warning("not ready: %s", error)
+        return False
+    return True

@@ -1,0 +1,126 @@
+"""Submitting orders, and what operators read and do."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+from typing import Any
+from urllib.parse import urlencode
+
+from flask import Response, request
+from flask_openapi.blueprint import APIBlueprint
+
+import exact_json
+import ledger
+from api import cursors, errors, intake, presenter, queries, replies
+from api.answers import JobDetail, JobIds, JobOrder, JobPage
+from api.schemas import JobBatch, JobFilter, JobPath, JobSubmission
+from api.selection import Filter
+from api.services import services
+from ledger import hints
+from models import PRIORITIES
+
+bp = APIBlueprint("jobs", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
+
+
+@bp.post("/jobs", summary="Submit an order", responses={200: JobOrder, 202: JobOrder})
+def submit(body: JobSubmission) -> Response:
+    """202 once the order is committed. `Idempotency-Key` and `Prefer: wait=N` are understood."""
+    new = intake.order(services().settings, ledger.new_id(), body)
+    asked = intake.keyed([new], request.get_json())
+    return replies.accepted(new, services().committer.submit(asked))
+
+
+@bp.post("/jobs/bulk", summary="Submit many orders", responses={200: JobIds, 202: JobIds})
+def submit_batch(body: JobBatch) -> Response:
+    """All or none, in one transaction; the ids come in the order of the batch."""
+    asked = intake.keyed(intake.orders(services().settings, body.root), request.get_json())
+    outcome = services().committer.submit(asked)
+    status = HTTPStatus.OK if outcome.replayed else HTTPStatus.ACCEPTED
+    response = replies.json_text(exact_json.dumps({"jobIds": outcome.ids}), status)
+    if outcome.replayed:
+        response.headers["Idempotency-Replayed"] = "true"
+    return response
+
+
+@bp.get("/jobs", summary="List orders", responses={200: JobPage})
+def list_jobs(query: JobFilter) -> Response:
+    """Newest first. Filters that no index knows look at a bounded stretch: see `searchedTo`."""
+    return page(query)
+
+
+@bp.get("/jobs/<id>", summary="An order in detail", responses={200: JobDetail})
+def get(path: JobPath) -> Response:
+    """The operator's door: retrieves nothing."""
+    return detail(path)
+
+
+@bp.post("/jobs/<id>/cancel", summary="Cancel an order", responses={200: JobOrder})
+def cancel(path: JobPath) -> Response:
+    """Possible while the order is pending or wip; a running job is told to stop."""
+    row = ledger.cancel(services().database, path.id)
+    services().bell.ring(hints.CANCEL)
+    return replies.json_text(presenter.order(row))
+
+
+@bp.post("/jobs/<id>/retry", summary="Run an order again", responses={200: JobOrder})
+def retry(path: JobPath) -> Response:
+    """Possible while the order is failed or cancelled; its history stays."""
+    row = ledger.retry(services().database, path.id)
+    services().bell.ring()
+    return replies.json_text(presenter.order(row))
+
+
+@bp.delete("/jobs/<id>", summary="Delete an ended order", responses={200: JobOrder})
+def delete(path: JobPath) -> Response:
+    """The order as it was is the answer."""
+    return replies.json_text(presenter.order(ledger.delete(services().database, path.id)))
+
+
+def page(query: JobFilter) -> Response:
+    """A page of the list, also under its other name."""
+    asked = query.model_dump(mode="json", exclude={"limit", "cursor"})
+    asked["status"].sort()
+    before = None
+    if query.cursor is not None:
+        try:
+            before = cursors.read(query.cursor, asked)
+        except cursors.BadCursor as error:
+            raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
+    found = queries.find_page(services().database, _filter(query), query.limit, before)
+    cursor = cursors.make(found.next_id, asked) if found.next_id is not None else None
+    response = replies.json_text(presenter.page(found.rows, cursor, found.searched_to))
+    if cursor is not None:
+        response.headers["Link"] = f'<{_next(cursor)}>; rel="next"'
+    return response
+
+
+def detail(path: JobPath) -> Response:
+    """An order with its history, also under its other name."""
+    database = services().database
+    with database.session():
+        row = ledger.find(database, path.id)
+        past = ledger.history(database, path.id)
+    return replies.json_text(presenter.detail(row, past))
+
+
+def _filter(query: JobFilter) -> Filter:
+    after, before = query.created_after, query.created_before
+    return Filter(
+        status=tuple(dict.fromkeys(query.status)),
+        type=query.type,
+        queue=query.queue,
+        priority=PRIORITIES[query.priority] if query.priority else None,
+        worker=query.worker,
+        owner=query.owner,
+        tag=query.tag,
+        created_after=intake.in_milliseconds(after) if after else None,
+        created_before=intake.in_milliseconds(before) if before else None,
+        q=query.q,
+    )
+
+
+def _next(cursor: str) -> str:
+    pairs: list[tuple[str, Any]] = [
+        (name, value) for name, value in request.args.items(multi=True) if name != "cursor"
+    ]
+    return f"{request.path}?{urlencode([*pairs, ('cursor', cursor)])}"

@@ -1,0 +1,163 @@
+"""The requests that the endpoints take, field by field."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, ConfigDict, Field, RootModel, ValidationInfo, field_validator
+from pydantic.config import JsonDict
+from pydantic_core import PydanticCustomError
+
+from api import errors
+from api.inputs import (
+    Body,
+    Digits,
+    Input,
+    Listed,
+    Moment,
+    Path,
+    Plain,
+    Query,
+    Real,
+    Whole,
+)
+from jobs.builtin.add import parse_number
+from jobs.errors import MAX_DELAY_SECONDS
+from jobs.registry import NAME
+from ledger import parse_id
+
+MAX_WAIT = 25
+MAX_BULK = 10_000
+MAX_PAGE = 500
+
+Status = Literal["pending", "wip", "completed", "retrieved", "failed", "cancelled"]
+Priority = Literal["high", "normal", "low"]
+Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+Tag = Annotated[str, Field(min_length=1, max_length=100)]
+Seconds = Annotated[float, Field(gt=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
+Delay = Annotated[float, Field(ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
+# PostgreSQL holds no NUL, so nothing by such a name can be found.
+Text = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+
+
+def _number(value: Any) -> Any:
+    try:
+        parse_number(value)
+    except ValueError as error:
+        # As a custom error the message reaches the client unchanged, braces and all.
+        raise PydanticCustomError("number", "{reason}", {"reason": str(error)}) from None
+    return value
+
+
+def _job_id(value: str) -> str:
+    # Not a ValueError: pydantic lets it through as it is, so a malformed id is a 404.
+    found = parse_id(value)
+    if found is None:
+        raise errors.unknown_order(value)
+    return found
+
+
+Number = Annotated[
+    str,
+    Field(description="an integer or a decimal such as 7, -2 or 0.25"),
+    BeforeValidator(_number),
+]
+
+
+class Sum(Path):
+    """Two numbers to be added."""
+
+    num1: Number
+    num2: Number
+
+
+class JobPath(Path):
+    """The id of an order."""
+
+    id: Annotated[str, BeforeValidator(_job_id), Field(json_schema_extra={"format": "uuid"})]
+
+
+class QueuePath(Path):
+    """The name of a queue."""
+
+    name: Name
+
+
+class Wait(Query):
+    """How long to hold the answer."""
+
+    wait: Annotated[
+        float | None,
+        Field(ge=0, le=MAX_WAIT, description="hold the answer until the order ends: seconds"),
+        Plain,
+    ] = None
+
+
+class JobFilter(Query):
+    """Which orders to list."""
+
+    status: Annotated[
+        list[Status],
+        Field(default_factory=list, max_length=6, description="one or more, comma-separated"),
+        Listed,
+    ]
+    type: Text | None = None
+    queue: Text | None = None
+    priority: Priority | None = None
+    worker: Text | None = None
+    tag: Tag | None = None
+    owner: Annotated[str, Field(max_length=200, pattern=r"^[^\x00]*$")] | None = None
+    created_after: Moment | None = None
+    created_before: Moment | None = None
+    q: Annotated[
+        str | None,
+        Field(
+            min_length=1,
+            max_length=200,
+            description="text in id, type, tags, error, or a value of the payload (up to 64 KiB)",
+        ),
+    ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
+    cursor: Annotated[str, Field(max_length=100)] | None = None
+
+
+_ONE_TIME: JsonDict = {
+    "not": {
+        "required": ["runAt", "delay"],
+        "properties": {"runAt": {"type": "string"}, "delay": {"type": "number"}},
+    }
+}
+
+
+class JobSubmission(Body):
+    """An order to be submitted; what is left out comes from its type, then from the settings."""
+
+    model_config = ConfigDict(json_schema_extra=_ONE_TIME)
+
+    type: str = Field(description="GET /api/v1/types lists them")
+    payload: dict[str, Any] = Field(description="the arguments of the job")
+    queue: Name | None = None
+    priority: Priority | None = None
+    run_at: Moment | None = Field(None, description="not before this time")
+    delay: Delay | None = Field(None, description="seconds from now, instead of runAt")
+    max_attempts: Annotated[int, Field(ge=1, le=1_000), Whole] | None = None
+    timeout: Seconds | None = Field(None, description="seconds for one attempt")
+    max_silence: Seconds | None = Field(None, description="seconds without progress")
+    tags: list[Tag] = Field(default_factory=list, max_length=20)
+    callback_url: str | None = Field(None, pattern=r"^https?://[!-~]+$", max_length=2_000)
+
+    @field_validator("delay")
+    @classmethod
+    def _one_time_only(cls, value: float | None, info: ValidationInfo) -> float | None:
+        if value is not None and info.data.get("run_at") is not None:
+            raise PydanticCustomError("exclusive", "must not be given with runAt: remove one")
+        return value
+
+
+class JobBatch(
+    Input, RootModel[Annotated[list[JobSubmission], Field(min_length=1, max_length=MAX_BULK)]]
+):
+    """Orders to be submitted together, all or none. Errors name the index, from 0."""
+
+    place = "body"
+    item = JobSubmission

@@ -1,0 +1,58 @@
+"""What the endpoints of one application work with, and who is calling."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import cast
+
+from flask import Flask, current_app
+
+from api.committer import Committer
+from api.figures import Figures
+from api.waiter import Waiter
+from database import Database
+from ledger.hints import Bell
+from settings import Settings
+
+NAME = "capataz"
+
+
+@dataclass(slots=True)
+class Services:
+    """One of each for a web process; their threads start with the first request that needs them."""
+
+    settings: Settings
+    database: Database
+    bell: Bell
+    committer: Committer
+    waiter: Waiter
+    figures: Figures
+
+    @classmethod
+    def of(cls, settings: Settings, database: Database) -> Services:
+        """The services of one database."""
+        bell = Bell(database)
+        return cls(
+            settings,
+            database,
+            bell,
+            Committer(database, bell),
+            Waiter(database),
+            Figures(database),
+        )
+
+    def close(self) -> None:
+        """Finish what was accepted and stop the threads. Safe twice."""
+        self.waiter.close()
+        self.committer.close()
+        self.bell.close()
+
+
+def services(app: Flask | None = None) -> Services:
+    """The services of this application, or of the one that serves the current request."""
+    return cast(Services, (app or current_app).extensions[NAME])
+
+
+def caller() -> str:
+    """Who submits: the owner of new orders and of idempotency keys, '' for nobody in particular."""
+    return ""

@@ -1,0 +1,145 @@
+"""How gunicorn serves the API: `gunicorn` in this directory needs no option."""
+
+import importlib
+import ipaddress
+import os
+import signal
+import socket
+import sys
+from types import FrameType
+from typing import Any
+
+from gunicorn import sock  # type: ignore[import-untyped]
+
+# gunicorn reads this file before it puts the application's directory in the path.
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from settings import Settings, SettingsError
+
+REFUSED = 4  # of a worker: what gunicorn stops for, instead of starting another one
+
+try:
+    _settings = Settings.from_env()
+except SettingsError as error:
+    print(f"capataz: {error}", file=sys.stderr)
+    raise SystemExit(REFUSED) from None
+
+wsgi_app = "api.wsgi:application"
+bind = f"{_settings.host}:{_settings.port}"
+worker_class = "gthread"
+workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+threads = 16
+# Each worker process listens for itself: else one of them may get all the connections.
+reuse_port = True
+preload_app = False
+graceful_timeout = max(1, round(_settings.grace_seconds))
+# Heroku sets FORWARDED_ALLOW_IPS=*, with which any client could rewrite the path by a header.
+forwarder_headers = "X-NONE"
+control_socket_disable = True
+limit_request_line = 8190  # the most it takes: /api/v1/add/ carries its numbers in the path
+_MEMORY = "/dev/shm"  # noqa: S108 (on a disk, a heartbeat of the workers could block)
+if os.path.isdir(_MEMORY):
+    worker_tmp_dir = _MEMORY
+
+
+def on_starting(server: Any) -> None:
+    """Refuse a port that is taken, and an application that cannot be loaded."""
+    for address in server.cfg.address:
+        if isinstance(address, tuple):
+            _refuse_taken(*address)
+    _try_to_load()
+
+
+def _try_to_load() -> None:
+    """Load the application once, in a process of its own: one line then says why it cannot be.
+
+    Every worker would say the same, and gunicorn would add a traceback of itself.
+    """
+    child = os.fork()
+    if not child:
+        code = 0
+        try:
+            importlib.import_module("api.wsgi")
+        except SystemExit:
+            code = REFUSED
+        finally:
+            os._exit(code)
+    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == REFUSED:
+        raise SystemExit(REFUSED)
+
+
+def _refuse_taken(host: str, port: int) -> None:
+    """With reuse_port two servers would share one port without a word."""
+    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    with socket.socket(family, kind, protocol) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            print(
+                f"capataz: cannot listen on {host} port {port} ({error.strerror}): stop what uses "
+                "it, or choose another with PORT",
+                file=sys.stderr,
+            )
+            raise SystemExit(REFUSED) from None
+
+
+def when_ready(server: Any) -> None:
+    """Refuse an open address before any worker is there; with reuse_port nothing is bound yet."""
+    bound = server.LISTENERS or sock.create_sockets(server.cfg, server.log)
+    try:
+        _refuse_open_door(bound)
+        server.log.info("Serving on %s", ", ".join(str(one) for one in bound))
+    finally:
+        if not server.LISTENERS:
+            sock.close_sockets(bound, unlink=False)
+
+
+def post_fork(_server: Any, worker: Any) -> None:
+    """The same for the sockets that this worker serves, which a reload may have changed."""
+    _refuse_open_door(worker.sockets)
+
+
+def post_worker_init(worker: Any) -> None:
+    """Tell the application how many threads it has, and let nobody wait once it is to stop."""
+    from api.services import services  # noqa: PLC0415 (not loaded before the fork)
+
+    waiter = services(worker.wsgi).waiter
+    waiter.room = max(1, worker.cfg.threads // 2)
+    before = signal.getsignal(signal.SIGTERM)
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        waiter.release()
+        if callable(before):
+            before(number, frame)
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.siginterrupt(signal.SIGTERM, False)
+
+
+def worker_exit(_server: Any, worker: Any) -> None:
+    """Commit what was accepted before the process ends."""
+    from api.services import services  # noqa: PLC0415
+
+    if getattr(worker, "wsgi", None) is not None:
+        services(worker.wsgi).close()
+
+
+def _refuse_open_door(sockets: Any) -> None:
+    for one in sockets:
+        address = one.getsockname()
+        if not _settings.auth and not _is_local(one.sock.family, address):
+            print(
+                f"capataz: not serving on {address[0]}, which others can reach, without knowing "
+                "who asks: set CAPATAZ_AUTH (to none if you mean it) or HOST=127.0.0.1",
+                file=sys.stderr,
+            )
+            raise SystemExit(REFUSED)
+
+
+def _is_local(family: int, address: Any) -> bool:
+    if family == socket.AF_UNIX:
+        return True
+    host = ipaddress.ip_address(address[0].partition("%")[0])
+    mapped = getattr(host, "ipv4_mapped", None)
+    return (mapped or host).is_loopback

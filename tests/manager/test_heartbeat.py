@@ -1,0 +1,254 @@
+"""The heartbeat: what it renews, what it learns, and what it ends when it cannot."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+import pytest
+
+import ledger
+from database import Sql
+from jobs import Context
+from jobs.errors import Cancelled
+from ledger import ManagerRow
+from manager.outcome import HANDED_BACK
+from models import CANCELLED, COMPLETED, PENDING, WIP
+from tests.factories import make_stale, submit
+from tests.manager.by_hand import ByHand, Unlucky, events
+from tests.manager.conftest import JobType
+
+AGE = Sql("UPDATE manager SET last_beat = last_beat - 60000")
+
+
+def row(database: Unlucky) -> ManagerRow:
+    return next(m for m in ledger.managers(database) if m.id == "by-hand")
+
+
+def run_calling(
+    hand: ByHand, job_type: JobType, call: Callable[[Context], None], max_attempts: int = 3
+) -> str:
+    """Claim and run an order whose function makes this call while it runs; its id."""
+    name = job_type("tests.calls", call)
+    order_id = submit(hand.database, type=name, payload="{}", max_attempts=max_attempts)
+    hand.claimer.step()
+    assert hand.run_all() == 1
+    return order_id
+
+
+def test_a_beat_renews_the_manager_and_all_it_holds(hand: ByHand, unlucky: Unlucky) -> None:
+    order_id = submit(unlucky)
+    hand.claimer.step()
+    make_stale(unlucky, order_id)
+    unlucky.write(lambda transaction: transaction.run(AGE))
+    assert row(unlucky).silent_ms >= 60_000
+    hand.heartbeat.tick()
+    assert row(unlucky).silent_ms < 10_000
+    assert ledger.rescue(unlucky, 30_000) == []
+    waiting = ledger.find(unlucky, order_id)
+    assert (waiting.status, waiting.started_on, waiting.worker) == (WIP, None, None)
+
+
+def test_a_beat_tells_since_when_and_on_which_worker_it_runs(
+    hand: ByHand, unlucky: Unlucky, job_type: JobType
+) -> None:
+    seen = []
+
+    def look(context: Context) -> None:
+        hand.heartbeat.tick()
+        seen.append(ledger.find(unlucky, context.job_id))
+
+    run_calling(hand, job_type, look)
+    assert seen[0].worker == "MainThread"
+    assert seen[0].started_on is not None
+
+
+def test_cancelled_while_running_the_job_is_told_and_nothing_is_reported(
+    hand: ByHand, unlucky: Unlucky, job_type: JobType
+) -> None:
+    told = []
+
+    def work(context: Context) -> str:
+        ledger.cancel(unlucky, context.job_id)
+        assert not context.cancelled
+        hand.heartbeat.tick()
+        told.append(context.cancelled)
+        return "too late"
+
+    order_id = run_calling(hand, job_type, work)  # type: ignore[arg-type]
+    assert told == [True]
+    hand.writer.drain()
+    assert ledger.find(unlucky, order_id).status == CANCELLED
+    assert hand.leases.held() == []
+    assert "late_result_discarded" not in events(unlucky)
+
+
+def test_a_lost_lease_is_told_and_its_report_is_late(
+    hand: ByHand, unlucky: Unlucky, job_type: JobType
+) -> None:
+    told = []
+
+    def work(context: Context) -> None:
+        make_stale(unlucky, context.job_id)
+        assert len(ledger.rescue(unlucky, 30_000)) == 1
+        hand.heartbeat.tick()
+        told.append(context.cancelled)
+        assert hand.leases.held() == []
+
+    order_id = run_calling(hand, job_type, work)
+    assert told == [True]
+    hand.writer.drain()
+    assert ledger.find(unlucky, order_id).status == PENDING
+    assert events(unlucky)[-1] == "late_result_discarded"
+
+
+def test_what_is_written_while_the_beat_is_under_way_is_not_lost(
+    hand: ByHand, unlucky: Unlucky
+) -> None:
+    order_id = submit(unlucky)
+    hand.claimer.step()
+    hand.run_all()
+    (held,) = hand.leases.held()
+    unlucky.unanswered = 1  # written, but still held, as between the commit and the release
+    with pytest.raises(Exception, match="lost by the test"):
+        hand.writer.step()
+    hand.heartbeat.tick()
+    assert hand.leases.held() == [held]
+    hand.writer.step()
+    assert ledger.find(unlucky, order_id).status == COMPLETED
+    assert "late_result_discarded" not in events(unlucky)
+
+
+def test_a_database_that_is_away_for_one_beat_stops_nothing(
+    hand: ByHand, unlucky: Unlucky, job_type: JobType
+) -> None:
+    told = []
+
+    def work(context: Context) -> None:
+        unlucky.refused = 1
+        hand.heartbeat.tick()
+        told.append(context.cancelled)
+
+    order_id = run_calling(hand, job_type, work)
+    hand.writer.drain()
+    assert told == [False]
+    assert ledger.find(unlucky, order_id).status == COMPLETED
+
+
+def test_past_the_trusted_time_the_own_work_is_stopped(unlucky: Unlucky, job_type: JobType) -> None:
+    hand = ByHand(unlucky, workers=2)
+    told = []
+
+    def work(context: Context) -> None:
+        hand.leases.renewed(-1e9)
+        unlucky.refused = 1
+        hand.heartbeat.tick()
+        told.append(context.cancelled)
+
+    name = job_type("tests.lapses", work)
+    ids = [submit(unlucky, type=name, payload="{}") for _ in range(2)]
+    hand.claimer.step()
+    assert hand.run_all() == 2
+    assert told == [True], "the second had not begun, and never does"
+    hand.heartbeat.tick()
+    assert not hand.leases.lapsed(), "it serves on when the database is back"
+    assert [ledger.find(unlucky, one).status for one in ids] == [WIP, WIP]
+
+
+def test_stopped_for_an_outage_an_order_loses_no_attempt_by_it(
+    hand: ByHand, unlucky: Unlucky, job_type: JobType
+) -> None:
+    """The database came back before anybody took the order: it was not the job that failed."""
+
+    def work(context: Context) -> None:
+        hand.leases.renewed(-1e9)
+        unlucky.refused = 1
+        hand.heartbeat.tick()
+        assert context.cancelled
+        hand.heartbeat.tick()
+        raise Cancelled
+
+    order_id = run_calling(hand, job_type, work, max_attempts=1)
+    hand.writer.drain()
+    after = ledger.find(unlucky, order_id)
+    assert (after.status, after.attempts) == (PENDING, 0)
+    assert HANDED_BACK in events(unlucky)
+
+
+def test_a_beat_that_hangs_does_not_keep_the_own_work_running(
+    unlucky: Unlucky, job_type: JobType
+) -> None:
+    """No answer at all is worse than an error: others will take the work all the same."""
+    hand = ByHand(unlucky, workers=1, stale_seconds=0.2)
+    entered, answer = threading.Event(), threading.Event()
+    told = []
+
+    def hang(transaction: object) -> None:
+        entered.set()
+        answer.wait(20)
+
+    def work(context: Context) -> None:
+        holder = threading.Thread(target=unlucky.write, args=(hang,))
+        if unlucky.dialect == "sqlite":  # who writes holds the file's one turn
+            holder.start()
+            assert entered.wait(5)
+        else:
+            holder.start()
+        lock = None
+        if unlucky.dialect == "postgresql":
+            lock = threading.Thread(target=_hold_manager_row, args=(unlucky, entered, answer))
+            entered.clear()
+            lock.start()
+            assert entered.wait(5)
+        beat = threading.Thread(target=hand.heartbeat.tick)
+        beat.start()
+        for _ in range(20):
+            hand.watchman.tick()
+            if context.wait(0.05):
+                break
+        told.append(context.cancelled)
+        answer.set()
+        for thread in (holder, beat, lock):
+            if thread is not None:
+                thread.join(20)
+
+    name = job_type("tests.hangs", work)
+    submit(unlucky, type=name, payload="{}")
+    hand.claimer.step()
+    hand.run_all()
+    assert told == [True]
+
+
+def _hold_manager_row(database: Unlucky, entered: threading.Event, answer: threading.Event) -> None:
+    def hold(transaction: object) -> None:
+        transaction.rows(Sql("SELECT id FROM manager FOR UPDATE"))  # type: ignore[attr-defined]
+        entered.set()
+        answer.wait(20)
+
+    database.write(hold)
+
+
+def test_a_beat_after_the_sign_off_does_not_bring_the_manager_back(
+    hand: ByHand, unlucky: Unlucky
+) -> None:
+    """The last beat may still be under way when the manager signs off."""
+    hand.heartbeat.state = "draining"
+    ledger.retire(unlucky, "by-hand", "test")
+    hand.heartbeat.tick()
+    assert row(unlucky).state == "stopped"
+
+
+def test_progress_that_could_not_be_written_is_written_later(
+    hand: ByHand, unlucky: Unlucky, job_type: JobType
+) -> None:
+    seen = []
+
+    def work(context: Context) -> None:
+        context.progress(50)
+        unlucky.refused = 1
+        hand.heartbeat.report_progress()
+        hand.heartbeat.report_progress()
+        seen.append(ledger.find(unlucky, context.job_id).progress)
+
+    run_calling(hand, job_type, work)
+    assert seen == ['{"percent": 50}']

@@ -1,0 +1,192 @@
+"""A whole manager in this process: it starts, works, is watched, and stops without a trace."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+import ledger
+from database import Database
+from jobs import Context
+from ledger import ManagerRow, Request
+from manager.main import build
+from manager.supervisor import Supervisor
+from models import COMPLETED, PENDING, WIP
+from settings import Settings
+from tests.factories import new_order, submit
+from tests.manager.by_hand import events
+from tests.manager.conftest import JobType
+from tests.support import wait_until
+
+Start = Callable[..., Supervisor]
+
+
+@pytest.fixture
+def start(database: Database) -> Iterator[Start]:
+    """Start a manager on the test's database; it is stopped at the end."""
+    begun: list[Supervisor] = []
+
+    def start_one(**settings: Any) -> Supervisor:
+        given = {"poll_seconds": 0.2, "max_workers": 4, "grace_seconds": 10.0}
+        supervisor = build(Settings(database_url=database.url, **(given | settings)), database)
+        supervisor.start()
+        begun.append(supervisor)
+        return supervisor
+
+    yield start_one
+    for supervisor in begun:
+        if supervisor._scheduler.running:
+            supervisor.stop()
+
+
+def in_thread(supervisor: Supervisor) -> tuple[list[int], threading.Thread]:
+    """Run a manager to its end on a thread of its own; where its exit code will be."""
+    codes: list[int] = []
+
+    def run() -> None:
+        codes.append(supervisor.run())
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return codes, thread
+
+
+def manager_row(database: Database) -> ManagerRow:
+    (found,) = ledger.managers(database)
+    return found
+
+
+def status(database: Database, order_id: str) -> str:
+    return ledger.find(database, order_id).status
+
+
+def test_two_hundred_orders_and_a_clean_end(start: Start, database: Database) -> None:
+    orders = [
+        new_order(payload=f'{{"num1":{number},"num2":1}}', max_attempts=1) for number in range(200)
+    ]
+    supervisor = start()
+    ledger.submit(database, [Request(orders)])
+    wait_until(lambda: ledger.levels(database).by_status.get(COMPLETED) == 200)
+    assert supervisor.stop() == 0
+    for number, order in enumerate(orders):
+        found = ledger.find(database, order.id)
+        assert (found.status, found.result, found.attempts) == (COMPLETED, str(number + 1), 1)
+    assert manager_row(database).state == "stopped"
+    assert manager_row(database).ended_on is not None
+    assert "late_result_discarded" not in events(database)
+
+
+def test_two_managers_share_one_database(start: Start, database: Database) -> None:
+    managers = [start(), start()]
+    ledger.submit(database, [Request([new_order() for _ in range(200)])])
+    wait_until(lambda: ledger.levels(database).by_status.get(COMPLETED) == 200)
+    assert [one.stop() for one in managers] == [0, 0]
+    assert "late_result_discarded" not in events(database)
+
+
+def test_a_stop_waits_for_what_runs(start: Start, database: Database, job_type: JobType) -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    def work(_context: Context) -> str:
+        begun.set()
+        go.wait(20)
+        return "done"
+
+    supervisor = start()
+    order_id = submit(database, type=job_type("tests.waits", work), payload="{}")
+    assert begun.wait(10)
+    stopping = threading.Thread(target=supervisor.stop)
+    stopping.start()
+    wait_until(lambda: supervisor._parts.heartbeat.state == "draining")
+    go.set()
+    stopping.join(20)
+    assert status(database, order_id) == COMPLETED
+
+
+def test_after_the_grace_a_running_order_goes_back_with_its_attempt(
+    start: Start, database: Database
+) -> None:
+    supervisor = start(grace_seconds=0.1, max_workers=1)
+    running = submit(database, type="sleep", payload='{"seconds":60}', max_attempts=1)
+    wait_until(lambda: status(database, running) == WIP)
+    wait_until(lambda: supervisor._parts.pool.workers)
+    waiting = submit(database)
+    assert supervisor.stop() == 0
+    back = ledger.find(database, running)
+    assert (back.status, back.attempts, back.manager, back.error) == (PENDING, 0, None, None)
+    assert status(database, waiting) == PENDING
+    assert "handed_back" in events(database)
+    assert "late_result_discarded" not in events(database)
+
+
+def test_a_stop_gives_back_at_once_what_waits_behind_the_workers(
+    start: Start, database: Database, job_type: JobType
+) -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    def work(_context: Context) -> None:
+        begun.set()
+        go.wait(20)
+
+    supervisor = start(max_workers=1)
+    name = job_type("tests.holds", work)
+    ids = [submit(database, type=name, payload="{}") for _ in range(4)]
+    assert begun.wait(10)
+    stopping = threading.Thread(target=supervisor.stop)
+    stopping.start()
+    wait_until(lambda: not supervisor._parts.claiming.alive())
+    go.set()
+    stopping.join(20)
+    assert sorted(status(database, one) for one in ids) == [COMPLETED, PENDING, PENDING, PENDING]
+    assert sum(ledger.find(database, one).attempts for one in ids) == 1
+
+
+def test_stop_is_safe_twice(start: Start, database: Database) -> None:
+    supervisor = start()
+    assert supervisor.stop() == 0
+    assert supervisor.stop() == 0
+    assert manager_row(database).state == "stopped"
+    assert events(database).count("manager_stopped") == 1
+
+
+def test_stop_is_safe_before_start(database: Database) -> None:
+    supervisor = build(Settings(database_url=database.url), database)
+    assert supervisor.stop() == 0
+    assert manager_row(database).state == "stopped"
+
+
+def test_a_part_that_ends_by_itself_ends_the_manager_with_an_error(
+    database: Database,
+) -> None:
+    supervisor = build(Settings(database_url=database.url, poll_seconds=0.1), database)
+    codes, running = in_thread(supervisor)
+    wait_until(supervisor._parts.claiming.alive)
+    supervisor._parts.claiming.stop()
+    running.join(20)
+    assert codes == [1]
+    assert manager_row(database).state == "stopped"
+
+
+def test_told_to_stop_run_returns_with_no_error(database: Database) -> None:
+    supervisor = build(Settings(database_url=database.url), database)
+    codes, running = in_thread(supervisor)
+    wait_until(supervisor._parts.claiming.alive)
+    supervisor._signalled(15, None)
+    running.join(20)
+    assert codes == [0]
+
+
+def test_a_second_signal_hands_everything_back_at_once(database: Database) -> None:
+    supervisor = build(Settings(database_url=database.url, grace_seconds=60.0), database)
+    running = threading.Thread(target=supervisor.run)
+    running.start()
+    order_id = submit(database, type="sleep", payload='{"seconds":60}')
+    wait_until(lambda: supervisor._parts.pool.workers)
+    supervisor._signalled(15, None)
+    supervisor._signalled(15, None)
+    running.join(20)
+    assert not running.is_alive()
+    assert status(database, order_id) == PENDING

@@ -1,0 +1,159 @@
+"""What is past its deadline ends, whatever its thread does; what nobody holds is taken back."""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+import ledger
+from jobs import Context
+from manager.pool import ManageWorker
+from manager.rescuer import Rescuer
+from models import CANCELLED, COMPLETED, FAILED, PENDING
+from tests.factories import claim, make_stale, submit
+from tests.manager.by_hand import ByHand, Unlucky, events
+from tests.manager.conftest import JobType
+from tests.support import wait_until
+
+
+class Stage:
+    """A manager of one real worker, whose job ignores every wish that it stop."""
+
+    def __init__(self, database: Unlucky, job_type: JobType) -> None:
+        self.go = threading.Event()
+        self.contexts: list[Context] = []
+        self.pool = ManageWorker(1)
+        self.hand = ByHand(database, pool=self.pool)
+        self.type = job_type("tests.stubborn", self._stubborn)
+
+    def _stubborn(self, context: Context) -> None:
+        self.contexts.append(context)
+        self.go.wait(20)
+
+    def start_one(self, **columns: object) -> str:
+        order_id = submit(self.hand.database, type=self.type, payload="{}", **columns)
+        begun = len(self.contexts)
+        self.hand.claimer.step()
+        wait_until(lambda: len(self.contexts) > begun)
+        return order_id
+
+
+@pytest.fixture
+def stage(unlucky: Unlucky, job_type: JobType) -> Iterator[Stage]:
+    made = Stage(unlucky, job_type)
+    yield made
+    made.go.set()
+    made.pool.stop(5)
+
+
+def past_deadline(stage: Stage) -> None:
+    wait_until(lambda: stage.contexts[-1].remaining() == 0)
+
+
+def test_before_its_deadline_nothing_happens_to_it(stage: Stage, unlucky: Unlucky) -> None:
+    stage.start_one(timeout_ms=60_000)
+    stage.hand.watchman.tick()
+    assert stage.pool.hung() == 0
+    assert not stage.contexts[0].cancelled
+
+
+def test_past_it_the_attempt_is_recorded_told_and_its_slot_replaced(
+    stage: Stage, unlucky: Unlucky
+) -> None:
+    order_id = stage.start_one(timeout_ms=20, max_attempts=1)
+    past_deadline(stage)
+    stage.hand.watchman.tick()
+    stage.hand.writer.drain()
+    failed = ledger.find(unlucky, order_id)
+    assert failed.status == FAILED
+    assert failed.error is not None
+    assert json.loads(failed.error)["type"] == "TimedOut"
+    assert failed.run_ms is not None
+    assert failed.run_ms >= 20
+    assert stage.contexts[0].cancelled
+    assert stage.pool.hung() == 1
+    assert stage.pool.is_available_slot()
+    other = submit(unlucky)
+    stage.hand.claimer.step()
+    wait_until(lambda: stage.hand.writer.unwritten() == 1)
+    stage.hand.writer.drain()
+    assert ledger.find(unlucky, other).status == COMPLETED
+    stage.hand.watchman.tick()
+    assert events(unlucky).count("failed") == 1
+
+
+def test_with_attempts_left_it_runs_again(stage: Stage, unlucky: Unlucky) -> None:
+    order_id = stage.start_one(timeout_ms=20, max_attempts=2)
+    past_deadline(stage)
+    stage.hand.watchman.tick()
+    stage.hand.writer.drain()
+    assert ledger.find(unlucky, order_id).status == PENDING
+    assert ledger.history(unlucky, order_id)[0].outcome == "timed_out"
+
+
+def test_its_own_late_end_is_ignored(stage: Stage, unlucky: Unlucky) -> None:
+    order_id = stage.start_one(timeout_ms=20, max_attempts=1)
+    past_deadline(stage)
+    stage.hand.watchman.tick()
+    stage.go.set()
+    wait_until(lambda: stage.pool.hung() == 0)
+    stage.hand.writer.drain()
+    assert ledger.find(unlucky, order_id).status == FAILED
+    assert "late_result_discarded" not in events(unlucky)
+
+
+def test_too_many_hung_threads_are_reported(stage: Stage, unlucky: Unlucky) -> None:
+    calls: list[int] = []
+    stage.hand.watchman.too_many = lambda: calls.append(1)
+    for _ in range(2):
+        assert calls == []
+        stage.start_one(timeout_ms=20, max_attempts=1)
+        past_deadline(stage)
+        stage.hand.watchman.tick()
+        stage.hand.writer.drain()
+    assert stage.pool.hung() == 2
+    assert calls
+
+
+def test_a_cancelled_job_that_does_not_listen_loses_its_slot_at_the_deadline(
+    stage: Stage, unlucky: Unlucky
+) -> None:
+    order_id = stage.start_one(timeout_ms=50)
+    ledger.cancel(unlucky, order_id)
+    stage.hand.heartbeat.tick()
+    assert stage.contexts[0].cancelled
+    past_deadline(stage)
+    stage.hand.watchman.tick()
+    assert stage.pool.is_available_slot(), "else every such cancel costs a worker for ever"
+    assert ledger.find(unlucky, order_id).status == CANCELLED
+
+
+def test_the_rescuer_takes_back_what_is_stale_and_only_that(unlucky: Unlucky) -> None:
+    ids = [submit(unlucky) for _ in range(3)]
+    claim(unlucky, "gone", free=2)
+    (fresh,) = claim(unlucky, "living")
+    for order_id in set(ids) - {fresh.id}:
+        make_stale(unlucky, order_id)
+    Rescuer(unlucky, 30.0).tick()
+    for order_id in ids:
+        found = ledger.find(unlucky, order_id)
+        assert (found.status, found.crashes) == (
+            ("wip", 0) if order_id == fresh.id else (PENDING, 1)
+        )
+
+
+def test_the_third_crash_is_the_last(unlucky: Unlucky) -> None:
+    order_id = submit(unlucky)
+    rescuer = Rescuer(unlucky, 30.0)
+    for crash in (1, 2, 3):
+        wait_until(lambda: claim(unlucky, "gone"))
+        make_stale(unlucky, order_id)
+        rescuer.tick()
+        assert ledger.find(unlucky, order_id).crashes == crash
+    failed = ledger.find(unlucky, order_id)
+    assert failed.status == FAILED
+    assert failed.error is not None
+    assert json.loads(failed.error)["type"] == "Crashed"

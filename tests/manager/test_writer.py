@@ -1,0 +1,181 @@
+"""The last write is stubborn: it is tried until it took, and recorded once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+import ledger
+from database import DatabaseAway, Sql
+from manager.outcome import ERROR, SUCCEEDED, Outcome
+from models import COMPLETED, FAILED, PENDING, WIP
+from tests.factories import submit
+from tests.manager.by_hand import ByHand, Unlucky, events
+
+TALLIED = Sql("SELECT coalesce(sum(n), 0) FROM tally WHERE before = 'wip' AND after = :status")
+
+POISON = {
+    "sqlite": "CREATE TRIGGER poison BEFORE UPDATE ON job_order WHEN NEW.result = '666' "
+    "BEGIN SELECT RAISE(ABORT, 'poison'); END",
+    "postgresql": "CREATE FUNCTION poison() RETURNS trigger LANGUAGE plpgsql AS "
+    "'BEGIN IF NEW.result = ''666'' THEN RAISE EXCEPTION ''poison''; END IF; RETURN NEW; END'; "
+    "CREATE TRIGGER poison BEFORE UPDATE ON job_order FOR EACH ROW EXECUTE FUNCTION poison()",
+}
+
+
+def tallied(database: Unlucky, status: str) -> int:
+    return int(database.read(TALLIED, {"status": status})[0][0])
+
+
+def claim_and_run(hand: ByHand, **columns: Any) -> str:
+    order_id = submit(hand.database, **columns)
+    hand.claimer.step()
+    assert hand.run_all() == 1
+    return order_id
+
+
+def test_outcomes_of_all_kinds_go_in_one_batch(unlucky: Unlucky) -> None:
+    hand = ByHand(unlucky, workers=3)
+    good = submit(unlucky)
+    bad = submit(unlucky, type="fail", payload='{"fatal":true}')
+    again = submit(unlucky, type="fail", payload="{}")
+    hand.claimer.step()
+    assert hand.run_all() == 3
+    hand.writer.step()
+    assert hand.writer.unwritten() == 0
+    found = [ledger.find(unlucky, one).status for one in (good, bad, again)]
+    assert found == [COMPLETED, FAILED, PENDING]
+    assert hand.rung == 1
+
+
+def test_refused_it_is_tried_again_and_recorded_once(hand: ByHand, unlucky: Unlucky) -> None:
+    order_id = claim_and_run(hand)
+    unlucky.refused = 3
+    for _ in range(3):
+        with pytest.raises(DatabaseAway):
+            hand.writer.step()
+        assert hand.writer.unwritten() == 1
+        assert [a.id for a in hand.leases.held()] == [order_id], "the heartbeat must renew it"
+    hand.writer.step()
+    assert ledger.find(unlucky, order_id).status == COMPLETED
+    assert events(unlucky).count("completed") == 1
+    assert "late_result_discarded" not in events(unlucky)
+    assert tallied(unlucky, COMPLETED) == 1
+    assert hand.leases.held() == []
+
+
+@pytest.mark.parametrize(
+    ("payload", "status"), [("{}", PENDING), ('{"fatal":true}', FAILED), ('{"times":0}', COMPLETED)]
+)
+def test_a_commit_whose_answer_was_lost_is_known_again(
+    hand: ByHand, unlucky: Unlucky, payload: str, status: str
+) -> None:
+    order_id = claim_and_run(hand, type="fail", payload=payload)
+    unlucky.unanswered = 1
+    with pytest.raises(DatabaseAway):
+        hand.writer.step()
+    assert ledger.find(unlucky, order_id).status == status
+    hand.writer.step()
+    assert "late_result_discarded" not in events(unlucky)
+    assert tallied(unlucky, status) == 1
+    assert hand.writer.unwritten() == 0
+    assert hand.leases.held() == []
+
+
+def retrieved(database: Unlucky, order_id: str) -> None:
+    assert ledger.retrieve(database, order_id)
+
+
+def claimed_elsewhere(database: Unlucky, order_id: str) -> None:
+    other = ByHand(database, name="other")
+    other.claimer.step()
+    assert [a.id for a in other.leases.held()] == [order_id]
+
+
+def retried_by_hand(database: Unlucky, order_id: str) -> None:
+    ledger.retry(database, order_id)
+
+
+@pytest.mark.parametrize(
+    ("payload", "then"),
+    [
+        ('{"times":0}', retrieved),
+        ('{"after":0}', claimed_elsewhere),
+        ('{"fatal":true}', retried_by_hand),
+    ],
+)
+def test_it_is_known_again_though_the_order_has_moved_on(
+    hand: ByHand, unlucky: Unlucky, payload: str, then: Callable[[Unlucky, str], None]
+) -> None:
+    order_id = claim_and_run(hand, type="fail", payload=payload)
+    unlucky.unanswered = 1
+    with pytest.raises(DatabaseAway):
+        hand.writer.step()
+    then(unlucky, order_id)
+    hand.writer.step()
+    assert "late_result_discarded" not in events(unlucky), "it was in time, and was recorded"
+    assert hand.leases.held() == []
+
+
+def test_when_the_leases_may_have_ended_it_lets_go(hand: ByHand, unlucky: Unlucky) -> None:
+    order_id = claim_and_run(hand)
+    hand.leases.renewed(-1e9)
+    unlucky.refused = 1
+    with pytest.raises(DatabaseAway):
+        hand.writer.step()
+    assert hand.writer.unwritten() == 0
+    assert hand.leases.held() == []
+    assert ledger.find(unlucky, order_id).status == WIP, "a rescuer will take it back"
+
+
+def test_a_late_result_is_an_event_and_harms_no_other(unlucky: Unlucky) -> None:
+    hand = ByHand(unlucky, workers=2)
+    lost, kept = submit(unlucky), submit(unlucky)
+    hand.claimer.step()
+    hand.run_all()
+    ledger.cancel(unlucky, lost)
+    hand.writer.step()
+    assert ledger.find(unlucky, lost).status == "cancelled"
+    assert ledger.find(unlucky, lost).result is None
+    assert ledger.find(unlucky, kept).status == COMPLETED
+    assert events(unlucky).count("late_result_discarded") == 1
+    assert hand.leases.held() == []
+
+
+def test_a_decision_that_cannot_be_made_loses_no_other_outcome(unlucky: Unlucky) -> None:
+    hand = ByHand(unlucky, workers=3)
+    ids = [submit(unlucky) for _ in range(3)]
+    hand.claimer.step()
+    for order, wish in zip(hand.leases.open(), (None, float("nan"), None), strict=True):
+        hand.leases.settle(order)
+        kind = SUCCEEDED if wish is None else ERROR
+        hand.writer.put(order, Outcome(kind, 0.1, "1", retry_after=wish))
+    for _ in range(3):
+        try:
+            hand.writer.drain()
+        except ValueError:
+            continue  # the loop logs it and steps again
+    states = [ledger.find(unlucky, one).status for one in ids]
+    assert states.count(COMPLETED) == 2, "what was gathered before it must not be lost"
+    assert hand.leases.held() == [], "held for ever, it would never run again"
+
+
+def test_one_order_that_the_database_refuses_does_not_hold_up_the_others(
+    unlucky: Unlucky,
+) -> None:
+    with unlucky.session() as connection:
+        connection.execute(POISON[unlucky.dialect])
+    hand = ByHand(unlucky, workers=3)
+    ids = [submit(unlucky, payload=f'{{"num1":{number},"num2":0}}') for number in (1, 666, 2)]
+    hand.claimer.step()
+    hand.run_all()
+    for _ in range(5):
+        try:
+            hand.writer.drain()
+        except Exception:  # the loop logs it and steps again
+            continue
+    states = [ledger.find(unlucky, one).status for one in ids]
+    assert (states[0], states[2]) == (COMPLETED, COMPLETED)
+    assert hand.writer.unwritten() == 0
