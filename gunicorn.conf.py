@@ -71,6 +71,8 @@ def _try_to_load() -> None:
 def _refuse_taken(host: str, port: int) -> None:
     """With reuse_port two servers would share one port without a word."""
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    if not (_settings.auth or _is_local(family, address)):
+        return  # refused for what it is, in a moment
     with socket.socket(family, kind, protocol) as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:

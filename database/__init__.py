@@ -23,7 +23,14 @@ import peewee
 import psycopg
 from playhouse.pool import MaxConnectionsExceeded
 
-from database.drivers import BUSY_SECONDS, Postgres, Sqlite, connection_parameters, sqlite_version
+from database.drivers import (
+    BUSY_SECONDS,
+    Postgres,
+    Sqlite,
+    connection_parameters,
+    lock_path,
+    sqlite_version,
+)
 from database.statements import Row, Sql, Transaction
 
 T = TypeVar("T")
@@ -50,7 +57,14 @@ _CONNECT_FAILURES: tuple[type[BaseException], ...] = (
 
 
 class DatabaseAway(Exception):
-    """The database cannot be reached or written just now; whether a commit took is not known."""
+    """The database cannot be reached or written just now.
+
+    `nothing_done` says that nothing was committed for sure; else that is not known.
+    """
+
+    def __init__(self, reason: str, *, nothing_done: bool = False) -> None:
+        super().__init__(reason)
+        self.nothing_done = nothing_done
 
 
 class Database:
@@ -75,13 +89,19 @@ class Database:
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction and commit it; what it raises rolls it back.
 
-        A deadlock or a serialization failure repeats the whole of it, so `work` must have no
-        effect outside the database. Raises `DatabaseAway`.
+        A deadlock or a serialization failure repeats the whole of it, and so does, once, a
+        connection that was lost before the commit: `work` must have no effect outside the
+        database. Raises `DatabaseAway`.
         """
+        lost = self.dialect == "sqlite"
         for remaining in range(DEADLOCK_TRIES, -1, -1):
             try:
                 with self.session(), self._turn():
                     return self._transact(work)
+            except DatabaseAway as error:
+                if lost or not error.nothing_done:
+                    raise
+                lost = True
             except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
                 if not remaining:
                     raise
@@ -89,14 +109,21 @@ class Database:
         raise AssertionError("unreachable")
 
     def read(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> list[Row]:
-        """The rows of one statement that writes nothing. Raises `DatabaseAway`."""
-        with self.session() as connection:
-            try:
-                return Transaction(connection, self.dialect).rows(statement, parameters)
-            except Exception as error:
-                if isinstance(error, _ACCESS_FAILURES):
-                    self.discard()
-                raise _translated(error) from error
+        """The rows of one statement that writes nothing, repeated once if its connection is lost.
+
+        Raises `DatabaseAway`.
+        """
+        lost = self.dialect == "sqlite"
+        while True:
+            with self.session() as connection:
+                try:
+                    return Transaction(connection, self.dialect).rows(statement, parameters)
+                except Exception as error:
+                    if isinstance(error, _ACCESS_FAILURES):
+                        self.discard()
+                    if lost or not isinstance(error, _ACCESS_FAILURES):
+                        raise _translated(error) from error
+                    lost = True
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -111,7 +138,7 @@ class Database:
                 opened = self.orm.connect(reuse_if_open=True)
             connection = self.orm.connection()
         except _CONNECT_FAILURES as error:
-            raise DatabaseAway(_reason(error)) from error
+            raise DatabaseAway(_reason(error), nothing_done=True) from error
         try:
             yield connection
         finally:
@@ -135,10 +162,12 @@ class Database:
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         connection = self.orm.connection()
         transaction = Transaction(connection, self.dialect)
+        committing = False
         try:
             if self.dialect == "sqlite":
                 connection.execute("BEGIN IMMEDIATE")
                 result = work(transaction)
+                committing = True
                 connection.execute("COMMIT")
             else:
                 # A pipeline sends what needs no answer together with the next statement that does:
@@ -146,10 +175,11 @@ class Database:
                 with connection.pipeline():
                     connection.execute("BEGIN")
                     result = work(transaction)
+                    committing = True
                     connection.execute("COMMIT")
         except BaseException as error:
             self._roll_back(connection, error)
-            raise _translated(error) from error
+            raise _translated(error, nothing_done=not committing) from error
         return result
 
     def _roll_back(self, connection: Any, error: BaseException) -> None:
@@ -185,9 +215,9 @@ class Database:
         descriptor = getattr(self._files, "turn", None)
         if descriptor is None:
             try:
-                descriptor = _LockFile(f"{self.path}.lock")
+                descriptor = _LockFile(lock_path(str(self.path)))
             except OSError as error:
-                raise DatabaseAway(_reason(error)) from error
+                raise DatabaseAway(_reason(error), nothing_done=True) from error
             self._files.turn = descriptor
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         try:
@@ -210,12 +240,12 @@ class _LockFile:
             os.close(self._descriptor)
 
 
-def _translated(error: BaseException) -> BaseException:
+def _translated(error: BaseException, *, nothing_done: bool = True) -> BaseException:
     """What the caller gets to see of a failure: `DatabaseAway` for those that may pass."""
     if isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return error
     if isinstance(error, _ACCESS_FAILURES):
-        return DatabaseAway(_reason(error))
+        return DatabaseAway(_reason(error), nothing_done=nothing_done)
     if isinstance(error, psycopg.errors.UndefinedTable) or (
         isinstance(error, apsw.SQLError) and "no such table" in str(error)
     ):

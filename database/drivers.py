@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import select
 from contextlib import suppress
 from datetime import datetime
@@ -19,6 +20,11 @@ from psycopg.pq import TransactionStatus
 BUSY_SECONDS = 10.0
 
 
+def lock_path(database: str) -> str:
+    """The file whose lock is the right to write to this SQLite database."""
+    return f"{database}.lock"
+
+
 class Sqlite(APSWDatabase):  # type: ignore[misc]
     """SQLite through apsw, whose wheel carries a SQLite without the WAL-reset corruption."""
 
@@ -27,9 +33,12 @@ class Sqlite(APSWDatabase):  # type: ignore[misc]
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(self.database)
         connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
-        connection.execute(
-            "PRAGMA journal_mode = wal; PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON"
-        )
+        connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
+        if connection.execute("PRAGMA journal_mode").get != "wal":
+            # Only one connection may change it, and no busy handler waits for that one.
+            with open(lock_path(self.database), "w") as lock:
+                fcntl.flock(lock, fcntl.LOCK_EX)
+                connection.execute("PRAGMA journal_mode = wal")
         connection.convert_binding = _text_of_time
         return connection
 

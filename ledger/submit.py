@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
-from database import Database, Sql, Transaction
-from ledger.ids import pack, unpack
+from database import Database, DatabaseAway, Sql, Transaction
+from ledger.ids import pack, text_id, unpack
 from ledger.orders import KeyReused, KeySpent, NewOrder, Receipt, Request
 from ledger.record import Record
 from models import NOTHING, PENDING
@@ -49,10 +49,10 @@ TAKE_KEY = Sql("""
 
 FIND_KEY = Sql("SELECT digest, orders FROM idempotency WHERE owner = :owner AND key = :key")
 
-COUNT_ORDERS = Sql(
-    sqlite="SELECT count(*) FROM json_each(:ids) i JOIN job_order o "
+EXISTING = Sql(
+    sqlite="SELECT o.id FROM json_each(:ids) i JOIN job_order o "
     "ON o.id = unhex(replace(i.value, '-', ''))",
-    postgres="SELECT count(*) FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
+    postgres="SELECT id FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
 )
 
 _FIELDS = tuple(NewOrder.__slots__)
@@ -63,27 +63,48 @@ def submit(database: Database, requests: Sequence[Request]) -> list[Receipt]:
 
     A repeated key answers the first request's ids; a key used for another body is refused in its
     receipt and harms no other request. Any other failure fails the whole batch, so a caller that
-    batches strangers' requests should then try each alone. Raises `DatabaseAway`.
+    batches strangers' requests should then try each alone. A commit that was never answered is
+    asked after, by the ids, and repeated if it did not take. Raises `DatabaseAway`.
     """
+    try:
+        return database.write(lambda transaction: _submit(transaction, requests))
+    except DatabaseAway as error:
+        if error.nothing_done:
+            raise
+    first = [request.orders[0].id for request in requests if request.orders]
+    taken = _existing(database, first)
+    return database.write(lambda transaction: _submit(transaction, requests, taken))
 
-    def work(transaction: Transaction) -> list[Receipt]:
-        receipts = [Receipt([order.id for order in request.orders]) for request in requests]
-        own = {order.id for request in requests for order in request.orders}
-        keyed = [place for place, request in enumerate(requests) if request.key is not None]
-        # Keys are taken in one order everywhere, so that two batches never wait for each other.
-        for place in sorted(keyed, key=lambda at: (requests[at].owner, requests[at].key, at)):
-            receipts[place] = _take_key(transaction, requests[place], own)
-        fresh = [
-            order
-            for request, receipt in zip(requests, receipts, strict=True)
-            if receipt.refusal is None and not receipt.replayed
-            for order in request.orders
-        ]
-        if fresh:
-            _insert(transaction, fresh)
-        return receipts
 
-    return database.write(work)
+def _submit(
+    transaction: Transaction, requests: Sequence[Request], taken: Collection[str] = ()
+) -> list[Receipt]:
+    """`taken` are the first orders of requests that an earlier try did submit."""
+    receipts = [Receipt([order.id for order in request.orders]) for request in requests]
+    done = [bool(request.orders) and request.orders[0].id in taken for request in requests]
+    own = {order.id for request in requests for order in request.orders}
+    keyed = [
+        place
+        for place, request in enumerate(requests)
+        if request.key is not None and not done[place]
+    ]
+    # Keys are taken in one order everywhere, so that two batches never wait for each other.
+    for place in sorted(keyed, key=lambda at: (requests[at].owner, requests[at].key, at)):
+        receipts[place] = _take_key(transaction, requests[place], own)
+    fresh = [
+        order
+        for request, receipt, was_done in zip(requests, receipts, done, strict=True)
+        if receipt.refusal is None and not receipt.replayed and not was_done
+        for order in request.orders
+    ]
+    if fresh:
+        _insert(transaction, fresh)
+    return receipts
+
+
+def _existing(database: Database, ids: Sequence[str]) -> set[str]:
+    wanted = json.dumps(ids) if database.dialect == "sqlite" else list(ids)
+    return {text_id(row[0]) for row in database.read(EXISTING, {"ids": wanted})}
 
 
 def _take_key(transaction: Transaction, request: Request, own: set[str]) -> Receipt:
@@ -102,7 +123,7 @@ def _take_key(transaction: Transaction, request: Request, own: set[str]) -> Rece
     if own.issuperset(first):  # an earlier request of the same batch, about to be inserted
         return Receipt(first, replayed=True)
     wanted = json.dumps(first) if transaction.dialect == "sqlite" else first
-    if transaction.rows(COUNT_ORDERS, {"ids": wanted})[0][0] < len(first):
+    if len(transaction.rows(EXISTING, {"ids": wanted})) < len(first):
         return Receipt([], refusal=KeySpent(KeySpent.__doc__))
     return Receipt(first, replayed=True)
 

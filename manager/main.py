@@ -6,6 +6,8 @@ import os
 import secrets
 import socket
 
+import structlog
+
 from database import Database
 from jobs import registry
 from ledger import ManagerCard, register
@@ -27,6 +29,8 @@ from manager.watchman import Watchman
 from manager.writer import Writer
 from settings import VERSION, Settings
 
+log = structlog.get_logger("capataz.manager")
+
 WATCH_SECONDS = 0.25
 PROGRESS_SECONDS = 1.0
 FOLD_SECONDS = 10.0
@@ -41,6 +45,7 @@ def manager_id() -> str:
 def build(settings: Settings, database: Database) -> Supervisor:
     """Put a manager together and make it known. Raises `DatabaseAway`, `jobs.errors.LoadError`."""
     registry.load(settings.jobs)
+    _warn_of_isolation()
     name = manager_id()
     register(database, _card(settings, name))
     bell = Bell(database)
@@ -124,6 +129,12 @@ def _duties(
         Duty("rescuer", rescuer.tick, rescue_seconds),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
     )
+
+
+def _warn_of_isolation() -> None:
+    apart = [name for name in registry.names() if registry.get(name).isolation == "process"]
+    if apart:
+        log.warning("isolation=process has no effect yet; these types run in threads", types=apart)
 
 
 def _card(settings: Settings, name: str) -> ManagerCard:

@@ -17,15 +17,19 @@ class Pace:
 
     def observe(self, kind: str, seconds: float) -> None:
         mean = self._means.get(kind)
-        self._means[kind] = seconds if mean is None else mean + WEIGHT * (seconds - mean)
+        if mean is None:
+            # A new dictionary, so that a reader never meets one that grows under it.
+            self._means = {**self._means, kind: seconds}
+        else:
+            self._means[kind] = mean + WEIGHT * (seconds - mean)
 
     def short(self) -> tuple[str, ...]:
         """The types whose measured mean is below 50 ms."""
-        return tuple(kind for kind, mean in list(self._means.items()) if mean < SHORT_SECONDS)
+        return tuple(kind for kind, mean in self._means.items() if mean < SHORT_SECONDS)
 
     def ahead(self, workers: int) -> int:
         """How many orders of short types that many workers end within a second; at most 500."""
-        means = [mean for mean in list(self._means.values()) if mean < SHORT_SECONDS]
+        means = [mean for mean in self._means.values() if mean < SHORT_SECONDS]
         if not means:
             return 0
         return min(AHEAD_ORDERS, int(workers * AHEAD_SECONDS / max(*means, LEAST_SECONDS)))

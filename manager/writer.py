@@ -21,10 +21,6 @@ BATCH = 500
 BATCH_CHARACTERS = 16 * 1024 * 1024
 IDLE_SECONDS = 1.0
 
-TOLD = {
-    FAILED: "orders failed",
-    UNKNOWN_TYPE: "orders handed back: this manager does not know their type",
-}
 MOST_TOLD = 5
 
 log = structlog.get_logger("capataz.manager")
@@ -126,15 +122,14 @@ class Writer:
 
     def _tell(self) -> None:
         """What an operator wants to find in the log; one line a batch, however many failed."""
-        for kind, what in TOLD.items():
-            those = [ending for ending in self._batch if (ending.kind or ending.to) == kind]
-            if those:
-                log.warning(
-                    what,
-                    n=len(those),
-                    jobs=[ending.id for ending in those[:MOST_TOLD]],
-                    types=sorted({ending.type for ending in those}),
-                )
+        failed = [ending for ending in self._batch if ending.to == FAILED]
+        if failed:
+            log.warning("orders failed", **_told(failed))
+        unknown = [ending for ending in self._batch if ending.kind == UNKNOWN_TYPE]
+        if unknown:
+            log.warning(
+                "orders handed back: this manager does not know their type", **_told(unknown)
+            )
 
     def _finish(self) -> list[Ending]:
         """Write the batch; what the database refuses in it is found by trying each alone."""
@@ -164,3 +159,11 @@ class Writer:
         )
         self._leases.release((ending.id, ending.lease) for ending in self._batch)
         self._batch = []
+
+
+def _told(endings: list[Ending]) -> dict[str, object]:
+    return {
+        "n": len(endings),
+        "jobs": [ending.id for ending in endings[:MOST_TOLD]],
+        "types": sorted({ending.type for ending in endings}),
+    }

@@ -102,10 +102,10 @@ def test_a_paused_queue_gives_nothing_out(client: FlaskClient, database: Databas
         ("/api/v1/queues/images/pause", "/api/v1/queues/images/resume", "images"),
         ("/api/v1/pause", "/api/v1/resume", "*"),
     ):
-        assert client.post(pause).json == {"queue": name, "paused": True}
+        assert client.post(pause).json == {"queue": name, "paused": True, "allPaused": [name]}
         assert client.post(pause).status_code == 200
         assert not claimable()
-        assert client.post(resume).json == {"queue": name, "paused": False}
+        assert client.post(resume).json == {"queue": name, "paused": False, "allPaused": []}
         assert claimable()
     problem(client.post("/api/v1/queues/a%20b/pause"), 422)
     problem(client.post("/api/v1/queues/*/pause"), 422)

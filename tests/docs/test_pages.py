@@ -26,7 +26,7 @@ _REQUEST = re.compile(
 _LINK = re.compile(r"\]\((?!https?:)([^)#]*)(?:#([^)]*))?\)")
 _LOGGED = ("info", "warning", "error", "exception")
 # What operators read the logs of.
-_SPEAKERS = ("api", "manager", "jobs")
+_SPEAKERS = ("api", "manager", "jobs", "ledger")
 # Flask adds it by itself; there is no folder of that name.
 _NO_ROUTE_OF_OURS = {"static"}
 

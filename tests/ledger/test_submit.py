@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import apsw
@@ -10,7 +11,7 @@ import psycopg
 import pytest
 
 import ledger
-from database import Database, Sql
+from database import Database, DatabaseAway, Sql, Transaction
 from ledger import KeyReused, KeySpent, NewOrder, Receipt, Request
 from models import CANCELLED, COMPLETED, PENDING
 from tests.factories import new_order, order_in, submit
@@ -217,3 +218,27 @@ def test_batches_that_share_keys_in_opposite_orders_all_end_well(database: Datab
             by_key[key].update(receipt.ids)
     assert [len(ids) for ids in by_key.values()] == [1] * 20
     assert evidence.counted(database) == {PENDING: 20}
+
+
+@pytest.mark.parametrize("took", [True, False])
+@pytest.mark.parametrize("key", [None, "once"])
+def test_a_commit_that_was_never_answered_is_asked_after(
+    database: Database, monkeypatch: pytest.MonkeyPatch, took: bool, key: str | None
+) -> None:
+    """The real transaction runs (or does not), and its answer is lost on the way."""
+    real, tries = database.write, []
+
+    def cut(work: Callable[[Transaction], Any]) -> Any:
+        tries.append(work)
+        if len(tries) > 1 or took:
+            answer = real(work)
+        if len(tries) == 1:
+            raise DatabaseAway("the answer was lost")
+        return answer
+
+    monkeypatch.setattr(database, "write", cut)
+    orders = [new_order(), new_order()]
+    (receipt,) = ledger.submit(database, [Request(orders, "", key, b"digest")])
+    assert (receipt.ids, receipt.replayed) == ([order.id for order in orders], False)
+    assert ledger.levels(database).by_status == {PENDING: 2}
+    assert {ledger.find(database, order.id).status for order in orders} == {PENDING}
