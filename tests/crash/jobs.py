@@ -1,0 +1,91 @@
+"""The jobs of the crash tests: each leaves lines in a file of effects that outlives any process.
+
+A line is `word order attempt lease pid`, written with one call, so that no line is ever torn.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+
+from jobs import Context, job
+from jobs.errors import Cancelled
+
+LOOK_SECONDS = 0.01
+
+
+@job("crash.mark")
+def mark(context: Context, effects: str, value: int = 0) -> dict[str, int]:
+    """Begin and end at once."""
+    _note(effects, "began", context)
+    _note(effects, "ended", context)
+    return _result(context, value)
+
+
+@job("crash.deaf")
+def deaf(context: Context, effects: str, gate: str) -> dict[str, int]:
+    """Wait until the gate of this attempt opens, whatever the context says."""
+    _note(effects, "began", context)
+    while not _is_open(gate, context):
+        time.sleep(LOOK_SECONDS)
+    _note(effects, "ended", context)
+    return _result(context)
+
+
+@job("crash.keen")
+def keen(context: Context, effects: str, gate: str) -> dict[str, int]:
+    """Wait until the gate opens or the context says to stop; then wait for the gate to return."""
+    _note(effects, "began", context)
+    while not _is_open(gate, context) and not context.wait(LOOK_SECONDS):
+        pass
+    if context.cancelled:
+        _note(effects, "told", context)
+        while not _is_open(gate, context):
+            time.sleep(LOOK_SECONDS)
+    _note(effects, "ended", context)
+    return _result(context)
+
+
+@job("crash.obedient")
+def obedient(context: Context, effects: str, gate: str) -> dict[str, int]:
+    """Wait until the gate opens; when told to stop, say so and stop."""
+    _note(effects, "began", context)
+    while not _is_open(gate, context):
+        if context.wait(LOOK_SECONDS):
+            _note(effects, "told", context)
+            raise Cancelled
+    _note(effects, "ended", context)
+    return _result(context)
+
+
+@job("crash.tardy")
+def tardy(context: Context, effects: str, gate: str) -> dict[str, int]:
+    """Wait until told to stop; say so, and stop when the gate opens. With it open, just end."""
+    _note(effects, "began", context)
+    while not _is_open(gate, context):
+        if context.cancelled:
+            _note(effects, "told", context)
+            while not _is_open(gate, context):
+                time.sleep(LOOK_SECONDS)
+            raise Cancelled
+        context.wait(LOOK_SECONDS)
+    _note(effects, "ended", context)
+    return _result(context)
+
+
+def _is_open(gate: str, context: Context) -> bool:
+    return Path(gate, "all").exists() or Path(gate, str(context.lease)).exists()
+
+
+def _result(context: Context, value: int = 0) -> dict[str, int]:
+    return {"value": value, "lease": context.lease, "pid": os.getpid()}
+
+
+def _note(effects: str, word: str, context: Context) -> None:
+    line = f"{word} {context.job_id} {context.attempt} {context.lease} {os.getpid()}\n"
+    descriptor = os.open(effects, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    try:
+        os.write(descriptor, line.encode())
+    finally:
+        os.close(descriptor)
