@@ -12,13 +12,14 @@ class Assignment:
     """An order, the context its job sees, and which worker has it since when.
 
     `order` is the claimed order: its id, type, payload, lease, attempts and limits. `started`
-    is on the monotonic clock, None before.
+    is on the monotonic clock, None before; so is `claimed`.
     """
 
-    __slots__ = ("context", "order", "started", "told", "worker")
+    __slots__ = ("claimed", "context", "order", "started", "told", "worker")
 
     def __init__(self, order: Any) -> None:
         self.order = order
+        self.claimed = time.monotonic()
         self.context: Context | None = None
         self.worker: str | None = None
         self.started: float | None = None

@@ -12,7 +12,7 @@ from manager.assignment import Assignment
 from manager.lanes import Lanes
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
-from manager.pace import AHEAD_ORDERS, Pace
+from manager.pace import AHEAD_ORDERS, SHORT_SECONDS, Pace
 from manager.pool import ManageWorker, NoFreeSlot, PoolStopped
 from models import ALL_QUEUES
 
@@ -81,8 +81,13 @@ class Claimer:
         load = self._pool.load()
         free = max(0, self._pool.max_workers - load)
         waiting = max(0, load - self._pool.max_workers)
-        ahead = max(0, self._pace.ahead(self._pool.max_workers) - waiting)
+        ahead = max(0, self._pace.ahead(self._pool.max_workers - self._long_runs()) - waiting)
         return free, (ahead if free or ahead >= RESTOCK else 0)
+
+    def _long_runs(self) -> int:
+        """How many workers are inside a long run: nothing may wait behind those."""
+        since = time.monotonic() - SHORT_SECONDS
+        return sum(a.started is not None and a.started < since for a in self._leases.open())
 
     def _claim(self, free: int, ahead: int) -> list[Claimed]:
         lanes: Sequence[Lane] = self._lanes.next()
@@ -103,10 +108,12 @@ class Claimer:
 
     def _adopt(self) -> None:
         """Take up orders of a claim whose commit was never answered, as if it had been."""
+        # Asked before the record is read: an order that ends meanwhile must not run again.
+        held = {assignment.id for assignment in self._leases.held()}
         unknown = [
             order
             for order in holdings(self._database, self._manager)
-            if self._leases.get(order.id) is None
+            if order.id not in held and not self._leases.was_let_go(order.id, order.lease)
         ]
         self._unsure = False
         self._hand_out(unknown)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import threading
 import time
 
@@ -27,6 +28,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._failing = False
         self._lapsed = False
+        self._back = -math.inf
         self._unsent: dict[Assignment, str] = {}
         self.state = "running"
 
@@ -43,9 +45,14 @@ class Heartbeat:
             self._leases.renewed(at)
             if self._failing:
                 log.info("heartbeat is back")
+                self._back = time.monotonic()
             self._failing = self._lapsed = False
             for lease in lost:
                 self._lose(lease)
+
+    def is_steady(self, seconds: float) -> bool:
+        """Whether no beat failed for so long: after an outage others need time to beat again."""
+        return not self._failing and time.monotonic() - self._back > seconds
 
     def report_progress(self) -> None:
         """Write what jobs said of their progress since the last time."""

@@ -22,6 +22,7 @@ class Leases:
     def __init__(self, stale_seconds: float) -> None:
         self._trusted = stale_seconds * (1 - MARGIN)
         self._held: dict[str, Assignment] = {}
+        self._let_go: set[tuple[str, int]] = set()
         self._open: dict[Assignment, None] = {}
         self._left: dict[Assignment, None] = {}
         self._renewed = time.monotonic()
@@ -59,6 +60,15 @@ class Leases:
                     del self._held[order_id]
             if not self._held:
                 self._emptied.notify_all()
+
+    def let_go(self, leases: Iterable[tuple[str, int]]) -> None:
+        """Give up on orders whose outcome could not be written: never to be run on these leases."""
+        pairs = list(leases)
+        self._let_go.update(pairs)
+        self.release(pairs)
+
+    def was_let_go(self, order_id: str, lease: int) -> bool:
+        return (order_id, lease) in self._let_go
 
     def held(self) -> list[Assignment]:
         """What a heartbeat must renew."""

@@ -120,7 +120,7 @@ def _claimer(
 def _duties(
     settings: Settings, database: Database, heartbeat: Heartbeat, watchman: Watchman
 ) -> tuple[Duty, ...]:
-    rescuer = Rescuer(database, settings.stale_seconds)
+    rescuer = Rescuer(database, settings.stale_seconds, heartbeat.is_steady)
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import structlog
 
 from database import Database
@@ -13,13 +15,22 @@ log = structlog.get_logger("capataz.manager")
 class Rescuer:
     """Any number of managers may rescue at once: each order is taken back by one of them."""
 
-    def __init__(self, database: Database, stale_seconds: float) -> None:
+    def __init__(
+        self, database: Database, stale_seconds: float, is_steady: Callable[[float], bool]
+    ) -> None:
+        """`is_steady(seconds)` tells whether this manager's own beats came through for so long."""
         self._database = database
-        self._stale_ms = round(stale_seconds * 1000)
+        self._stale_seconds = stale_seconds
+        self._is_steady = is_steady
 
     def tick(self) -> None:
-        """Rescue all that is stale now. Raises `DatabaseAway`."""
-        while rescued := rescue(self._database, self._stale_ms):
+        """Rescue all that is stale now. Raises `DatabaseAway`.
+
+        Not just after an outage: the others were as silent as this one, and live.
+        """
+        if not self._is_steady(self._stale_seconds):
+            return
+        while rescued := rescue(self._database, round(self._stale_seconds * 1000)):
             for order in rescued:
                 log.warning(
                     "order taken back: no sign of life from its holder",

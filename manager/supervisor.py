@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import signal
+import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from queue import Empty, SimpleQueue
 from typing import Any
@@ -23,9 +25,12 @@ from manager.outcome import HANDED_BACK, Outcome
 from manager.pool import ManageWorker
 from manager.writer import Writer
 
+ASKED = "asked to"
 OK = 0
 FAULTY = 1
-DRAIN_SECONDS = 10.0
+DRAIN_SECONDS = 2.0
+SIGN_OFF_SECONDS = 2.0
+LOOP_SECONDS = 5.0
 WATCH_SECONDS = 1.0
 
 log = structlog.get_logger("capataz.manager")
@@ -66,7 +71,7 @@ class Supervisor:
         self._parts = parts
         # A queue, because its `put` may be called by a signal handler in the middle of its `get`.
         self._wishes: SimpleQueue[str] = SimpleQueue()
-        self._reason = "asked to"
+        self._reason = ASKED
         self._code = OK
         self._stopped = False
         self._scheduler = BackgroundScheduler(
@@ -92,8 +97,9 @@ class Supervisor:
 
     def fail(self, reason: str) -> None:
         """Stop in good order but exit non-zero, so that whatever supervises us starts us anew."""
-        self._code = FAULTY
-        self._wishes.put(reason)
+        if self._code == OK:
+            self._code = FAULTY
+            self._wishes.put(reason)
 
     def start(self) -> None:
         """Start every part. The writer first, since all others end in it; the claimer last."""
@@ -118,44 +124,66 @@ class Supervisor:
         if self._stopped:
             return self._code
         self._stopped = True
+        until = time.monotonic() + parts.grace_seconds
         parts.heartbeat.state = "draining"
         log.info("manager stopping", reason=self._reason, running=parts.pool.load())
         # Nothing new first: no hint may start another claim.
         parts.listener.close()
-        parts.claiming.stop()
+        parts.claiming.stop(LOOP_SECONDS)
         # Then what never began goes back, and what runs gets its grace.
         self._hand_back(started=False)
         parts.pool.withdraw()
-        self._wait_for_workers()
+        self._wait_for_workers(until)
         self._hand_back(started=True)
         parts.pool.stop()
         # The writer after all who write; the heartbeat last, so that no lease ends before.
-        drained = self._drain()
-        parts.writing.stop()
+        drained = self._drain(until)
+        parts.writing.stop(LOOP_SECONDS)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
         parts.bell.close()
-        try:
-            retire(parts.database, parts.manager, self._reason)
-        except DatabaseAway as error:
-            log.warning("could not sign off", reason=str(error))
+        self._sign_off()
         log.info("manager stopped", reason=self._reason, all_written=drained)
         return self._code
 
+    def _sign_off(self) -> None:
+        """Bounded, on a thread of its own: on SQLite another process may hold the turn to write
+        for as long as it is stopped."""
+        parts = self._parts
+
+        def sign() -> None:
+            try:
+                retire(parts.database, parts.manager, self._reason)
+            except DatabaseAway as error:
+                log.warning("could not sign off", reason=str(error))
+            finally:
+                parts.database.close()
+
+        signing = threading.Thread(target=sign, name="sign-off", daemon=True)
+        signing.start()
+        signing.join(SIGN_OFF_SECONDS)
+
     def _signalled(self, _number: int, _frame: Any) -> None:
         # Nothing else here: a handler runs in the middle of anything.
-        self._wishes.put("asked to")
+        self._wishes.put(ASKED)
 
     def _watch(self) -> None:
         for loop in (self._parts.claiming, self._parts.writing):
             if not loop.alive():
                 self.fail("a loop of the manager has ended by itself")
 
-    def _wait_for_workers(self) -> None:
-        until = time.monotonic() + self._parts.grace_seconds
-        while self._wishes.empty() and (left := until - time.monotonic()) > 0:
+    def _wait_for_workers(self, until: float) -> None:
+        while not self._asked_again() and (left := until - time.monotonic()) > 0:
             if self._parts.pool.wait_idle(min(left, 0.1)):
                 return
+
+    def _asked_again(self) -> bool:
+        """Whether a signal came since the stop began."""
+        with suppress(Empty):
+            while True:
+                if self._wishes.get_nowait() == ASKED:
+                    return True
+        return False
 
     def _hand_back(self, *, started: bool) -> None:
         """Give orders back with their attempt: their next holder begins again."""
@@ -165,9 +193,9 @@ class Supervisor:
                     self._parts.writer.put(assignment, Outcome(HANDED_BACK))
                 assignment.tell_to_stop()
 
-    def _drain(self) -> bool:
+    def _drain(self, until: float) -> bool:
         """Wait until every outcome is written; while the database is away, until it is no use."""
-        drained = self._parts.leases.wait_empty(DRAIN_SECONDS)
+        drained = self._parts.leases.wait_empty(max(until - time.monotonic(), DRAIN_SECONDS))
         if not drained:
             log.error("outcomes left unwritten; their orders will be rescued and run again")
         return drained

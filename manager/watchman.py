@@ -9,7 +9,8 @@ import structlog
 
 from manager.assignment import Assignment
 from manager.leases import Leases
-from manager.outcome import TIMED_OUT, Outcome
+from manager.outcome import HANDED_BACK, TIMED_OUT, Outcome
+from manager.pace import AHEAD_SECONDS
 from manager.pool import ManageWorker
 
 log = structlog.get_logger("capataz.manager")
@@ -43,6 +44,9 @@ class Watchman:
         for assignment in self._leases.open():
             if lapsed:
                 assignment.tell_to_stop()
+            if assignment.started is None and now - assignment.claimed > AHEAD_SECONDS:
+                self._give_back(assignment)
+                continue
             overdue = _overdue(assignment, now)
             if overdue is not None:
                 self._end(assignment, now, *overdue)
@@ -54,6 +58,11 @@ class Watchman:
                 self._leases.forget(assignment)
         if self.too_many is not None and self._pool.hung() > self._most_hung:
             self.too_many()
+
+    def _give_back(self, assignment: Assignment) -> None:
+        """It was claimed ahead, but the workers turned out to be busy: others may have it."""
+        if self._leases.settle(assignment):
+            self._deliver(assignment, Outcome(HANDED_BACK))
 
     def _end(self, assignment: Assignment, now: float, error_type: str, message: str) -> None:
         if assignment.started is None or not self._leases.settle(assignment):

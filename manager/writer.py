@@ -147,6 +147,7 @@ class Writer:
                 raise
             except Exception:
                 log.exception("an outcome cannot be written; it will be rescued", job=ending.id)
+                self._leases.let_go([(ending.id, ending.lease)])
             self._leases.release([(ending.id, ending.lease)])
             self._batch.remove(ending)
         return late
@@ -157,7 +158,7 @@ class Writer:
             "outcomes could not be written before their leases ended; the orders will run again",
             orders=[ending.id for ending in self._batch],
         )
-        self._leases.release((ending.id, ending.lease) for ending in self._batch)
+        self._leases.let_go((ending.id, ending.lease) for ending in self._batch)
         self._batch = []
 
 
