@@ -6,11 +6,9 @@ at a bounded stretch of the newest orders and says how far it came.
 
 from __future__ import annotations
 
-import json
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 from api.selection import NEWEST, OLDEST, Filter, Selection, id_at, id_time
 from database import Database, Sql
@@ -54,13 +52,13 @@ class Page:
 
 def created(database: Database, ids: Sequence[str]) -> dict[str, tuple[int, int]]:
     """When each of these orders was created and is due, in ms. Raises `DatabaseAway`."""
-    rows = database.read(CREATED, {"ids": _id_list(database, ids)})
+    rows = database.read(CREATED, {"ids": database.ids(ids)})
     return {text_id(row[0]): (row[1], row[2]) for row in rows}
 
 
 def unfinished(database: Database, ids: Sequence[str]) -> set[str]:
     """Those of these orders that exist and have not ended. Raises `DatabaseAway`."""
-    return {text_id(row[0]) for row in database.read(UNFINISHED, {"ids": _id_list(database, ids)})}
+    return {text_id(row[0]) for row in database.read(UNFINISHED, {"ids": database.ids(ids)})}
 
 
 def find_page(database: Database, wanted: Filter, limit: int, before: str | None) -> Page:
@@ -76,10 +74,6 @@ def find_page(database: Database, wanted: Filter, limit: int, before: str | None
         if found is None:
             return _window(selection, wanted, limit, high, low)
     return _page(found, limit)
-
-
-def _id_list(database: Database, ids: Sequence[str]) -> Any:
-    return json.dumps(ids) if database.dialect == "sqlite" else list(ids)
 
 
 def _page(rows: list[OrderRow], limit: int) -> Page:

@@ -12,7 +12,7 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -31,7 +31,7 @@ from database.drivers import (
     lock_path,
     sqlite_version,
 )
-from database.statements import Row, Sql, Transaction
+from database.statements import Row, Sql, Transaction, id_key, id_list
 
 T = TypeVar("T")
 
@@ -147,9 +147,11 @@ class Database:
 
     def key(self, order_id: str) -> Any:
         """An order's id as this database holds it: 16 bytes, or PostgreSQL's uuid."""
-        if self.dialect == "sqlite":
-            return bytes.fromhex(order_id.replace("-", ""))
-        return order_id
+        return id_key(self.dialect, order_id)
+
+    def ids(self, order_ids: Iterable[str]) -> Any:
+        """Many ids as one parameter of a statement."""
+        return id_list(self.dialect, order_ids)
 
     def close(self) -> None:
         """Close this thread's connection and the pool's idle ones."""

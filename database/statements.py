@@ -2,11 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any
 
 Row = tuple[Any, ...]
+
+
+def id_key(dialect: str, order_id: str) -> Any:
+    """An order's id as this database holds it: 16 bytes, or PostgreSQL's uuid."""
+    return bytes.fromhex(order_id.replace("-", "")) if dialect == "sqlite" else order_id
+
+
+def id_list(dialect: str, order_ids: Iterable[str]) -> Any:
+    """Many ids as one parameter: a JSON array on SQLite, an array on PostgreSQL."""
+    ids = list(order_ids)
+    return json.dumps(ids) if dialect == "sqlite" else ids
 
 
 class Sql:
@@ -36,6 +48,14 @@ class Transaction:
         self._connection = connection
         self.dialect = dialect
         self._text = "sqlite" if dialect == "sqlite" else "postgres"
+
+    def key(self, order_id: str) -> Any:
+        """An order's id as this database holds it."""
+        return id_key(self.dialect, order_id)
+
+    def ids(self, order_ids: Iterable[str]) -> Any:
+        """Many ids as one parameter: a JSON array on SQLite, an array on PostgreSQL."""
+        return id_list(self.dialect, order_ids)
 
     def rows(self, statement: Sql, parameters: Mapping[str, Any] | None = None) -> list[Row]:
         """Run a statement that answers rows, and fetch them all."""

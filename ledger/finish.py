@@ -9,7 +9,7 @@ from typing import Any
 from database import Database, Row, Sql, Transaction
 from ledger.ids import pack, text_id
 from ledger.orders import Ending
-from ledger.record import Record
+from ledger.record import Record, keep_attempts
 from models import COMPLETED, NOTHING, PENDING, RETRIEVED, WIP
 
 # On PostgreSQL the lease and the status are compared as expressions: as plain columns they made
@@ -52,12 +52,6 @@ FINISH = Sql(
     WHERE o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'
     RETURNING o.id, o.lease""",
 )
-
-INSERT_ATTEMPT = Sql("""
-    INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
-        run_ms, error)
-    VALUES (:id, :lease, :number, :outcome, :manager, :worker, {now} - :age_ms, {now}, :run_ms,
-        :error)""")
 
 FIND_STATUS = Sql("SELECT lease, status, error FROM job_order WHERE id = :id")
 
@@ -145,7 +139,7 @@ def _discard(
     """Leave an event for each report that came too late; answers those that really are late."""
     late: list[tuple[Ending, str]] = []
     for ending in lost:
-        key = pack((ending.id,)) if transaction.dialect == "sqlite" else ending.id
+        key = transaction.key(ending.id)
         found = transaction.rows(FIND_STATUS, {"id": key})
         now = found[0] if found else (0, NOTHING, None)
         if not (repeated and _was_ours(transaction, key, ending, now)):
@@ -178,13 +172,13 @@ def _record(transaction: Transaction, manager: str, endings: Sequence[Ending]) -
         record.event(kind, [ending.id for ending in those], manager, **data)
     history = [ending for ending in endings if ending.to == PENDING and ending.keeps_history]
     if history:
-        transaction.many(INSERT_ATTEMPT, [_attempt(transaction, manager, e) for e in history])
+        keep_attempts(transaction, [_attempt(transaction, manager, e) for e in history])
     record.write(transaction)
 
 
 def _attempt(transaction: Transaction, manager: str, ending: Ending) -> dict[str, Any]:
     return {
-        "id": pack((ending.id,)) if transaction.dialect == "sqlite" else ending.id,
+        "id": transaction.key(ending.id),
         "lease": ending.lease,
         "number": ending.number,
         "outcome": ending.outcome,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from database import Sql, Transaction
@@ -17,6 +17,15 @@ INSERT_TALLY = Sql(
     "INSERT INTO tally (minute, queue, type, before, after, n, runs, run_ms, histogram) VALUES "
     "({now} / 60000, :queue, :type, :before, :after, :n, :runs, :run_ms, :histogram)"
 )
+
+
+# An attempt began when it is said to have begun, or so long ago; it ended then, or now.
+INSERT_ATTEMPT = Sql("""
+    INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
+        run_ms, error)
+    VALUES (:id, :lease, :number, :outcome, :manager, :worker,
+        coalesce(CAST(:started_on AS BIGINT), {now} - CAST(:age_ms AS BIGINT)),
+        coalesce(CAST(:ended_on AS BIGINT), {now}), :run_ms, :error)""")
 
 
 class _Count:
@@ -93,6 +102,15 @@ class Record:
 def bucket_of(run_ms: int) -> int:
     """The histogram's bucket of a run time: bucket b holds 2^(b-1) ms up to below 2^b ms."""
     return max(run_ms, 0).bit_length()
+
+
+def keep_attempts(transaction: Transaction, attempts: Iterable[Mapping[str, Any]]) -> None:
+    """Write ended attempts into the history, since their orders' rows will be reused.
+
+    `started_on` and `ended_on` are times in ms; without them `age_ms` ago, and now.
+    """
+    unknown = {"started_on": None, "age_ms": None, "ended_on": None}
+    transaction.many(INSERT_ATTEMPT, [{**unknown, **attempt} for attempt in attempts])
 
 
 def note(transaction: Transaction, kind: str, manager: str | None = None, **data: Any) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 from database import Database, Sql, Transaction
 from ledger.ids import text_id
 from ledger.orders import Rescued
-from ledger.record import Record
+from ledger.record import Record, keep_attempts
 from models import FAILED, PENDING, WIP
 
 MAX_CRASHES = 3
@@ -40,12 +40,6 @@ GIVE_UP = Sql("""
         run_ms = :run_ms
     WHERE id = :id AND lease = :lease AND status = 'wip' AND last_updated = :seen""")
 
-KEEP_ATTEMPT = Sql("""
-    INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
-        run_ms, error)
-    VALUES (:id, :lease, :number, 'worker_lost', :manager, :worker, :started_on, {now},
-        :run_ms, :error)""")
-
 
 def rescue(
     database: Database,
@@ -75,7 +69,7 @@ def rescue(
         for order in dead:
             order["error"] = _error("Crashed", order, f"crash {max_crashes}, the last allowed")
         transaction.many(TAKE_BACK, back)
-        transaction.many(KEEP_ATTEMPT, back)
+        keep_attempts(transaction, [order | {"outcome": "worker_lost"} for order in back])
         transaction.many(GIVE_UP, dead)
         _record(transaction, back, dead)
         return [_rescued(o, PENDING) for o in back] + [_rescued(o, FAILED) for o in dead]

@@ -5,12 +5,11 @@ Each locks its order, then moves it with a statement that repeats the guard.
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from database import Database, Sql, Transaction
-from ledger.ids import pack
 from ledger.orders import COLUMNS, MoveRefused, OrderRow, UnknownOrder, order_row
-from ledger.record import Record, note
+from ledger.record import Record, keep_attempts, note
 from models import (
     ALL_QUEUES,
     CANCELLED,
@@ -49,12 +48,6 @@ DELETE = Sql("""
     DELETE FROM job_order WHERE id = :id
     AND status IN ('completed', 'retrieved', 'failed', 'cancelled')""")
 DELETE_ATTEMPTS = Sql("DELETE FROM attempt WHERE order_id = :id")
-
-KEEP_ATTEMPT = Sql("""
-    INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
-        run_ms, error)
-    VALUES (:id, :lease, :number, :outcome, :manager, :worker, :started_on, :ended_on, :run_ms,
-        :error)""")
 
 HISTORY = Sql("""
     SELECT lease, number, outcome, manager, worker, started_on, ended_on, run_ms, error
@@ -113,7 +106,7 @@ def cancel(database: Database, order_id: str) -> OrderRow:
 
     def work(transaction: Transaction) -> OrderRow:
         before = _lock(transaction, order_id, "cancel", (PENDING, WIP))
-        after = order_row(transaction.rows(CANCEL, {"id": _key(transaction, order_id)})[0])
+        after = order_row(transaction.rows(CANCEL, {"id": transaction.key(order_id)})[0])
         record = Record()
         # A run that was cut short counts towards the times of runs like any other ending.
         record.move(after.queue, after.type, before.status, CANCELLED, after.run_ms)
@@ -133,7 +126,7 @@ def retry(database: Database, order_id: str) -> OrderRow:
     def work(transaction: Transaction) -> OrderRow:
         before = _lock(transaction, order_id, "retry", (FAILED, CANCELLED))
         _keep_attempt(transaction, before)
-        after = order_row(transaction.rows(RETRY, {"id": _key(transaction, order_id)})[0])
+        after = order_row(transaction.rows(RETRY, {"id": transaction.key(order_id)})[0])
         record = Record()
         record.move(after.queue, after.type, before.status, PENDING)
         record.event("retried", [after.id], before=before.status)
@@ -150,7 +143,7 @@ def retrieve(database: Database, order_id: str) -> bool:
     """
 
     def work(transaction: Transaction) -> bool:
-        moved = transaction.rows(RETRIEVE, {"id": _key(transaction, order_id)})
+        moved = transaction.rows(RETRIEVE, {"id": transaction.key(order_id)})
         for queue, kind in moved:
             record = Record()
             record.move(queue, kind, COMPLETED, RETRIEVED)
@@ -166,7 +159,7 @@ def delete(database: Database, order_id: str) -> OrderRow:
 
     def work(transaction: Transaction) -> OrderRow:
         before = _lock(transaction, order_id, "delete", ENDED)
-        key = {"id": _key(transaction, order_id)}
+        key = {"id": transaction.key(order_id)}
         transaction.run(DELETE, key)
         transaction.run(DELETE_ATTEMPTS, key)
         record = Record()
@@ -203,12 +196,8 @@ def queues(database: Database) -> list[QueueRow]:
     return [QueueRow._make(row) for row in database.read(QUEUES)]
 
 
-def _key(transaction: Transaction, order_id: str) -> Any:
-    return pack((order_id,)) if transaction.dialect == "sqlite" else order_id
-
-
 def _lock(transaction: Transaction, order_id: str, move: str, allowed: tuple[str, ...]) -> OrderRow:
-    rows = transaction.rows(LOCK, {"id": _key(transaction, order_id)})
+    rows = transaction.rows(LOCK, {"id": transaction.key(order_id)})
     if not rows:
         raise UnknownOrder(order_id)
     order = order_row(rows[0])
@@ -221,18 +210,20 @@ def _keep_attempt(transaction: Transaction, order: OrderRow) -> None:
     """Copy the order's latest attempt into the history, since its row will be reused."""
     if order.manager is None:  # it was pending when it ended: its attempts are history already
         return
-    transaction.run(
-        KEEP_ATTEMPT,
-        {
-            "id": _key(transaction, order.id),
-            "lease": order.lease,
-            "number": order.attempts,
-            "outcome": order.status,
-            "manager": order.manager,
-            "worker": order.worker,
-            "started_on": order.started_on,
-            "ended_on": order.completed_on,
-            "run_ms": order.run_ms,
-            "error": order.error,
-        },
+    keep_attempts(
+        transaction,
+        [
+            {
+                "id": transaction.key(order.id),
+                "lease": order.lease,
+                "number": order.attempts,
+                "outcome": order.status,
+                "manager": order.manager,
+                "worker": order.worker,
+                "started_on": order.started_on,
+                "ended_on": order.completed_on,
+                "run_ms": order.run_ms,
+                "error": order.error,
+            }
+        ],
     )

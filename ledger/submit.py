@@ -103,8 +103,7 @@ def _submit(
 
 
 def _existing(database: Database, ids: Sequence[str]) -> set[str]:
-    wanted = json.dumps(ids) if database.dialect == "sqlite" else list(ids)
-    return {text_id(row[0]) for row in database.read(EXISTING, {"ids": wanted})}
+    return {text_id(row[0]) for row in database.read(EXISTING, {"ids": database.ids(ids)})}
 
 
 def _take_key(transaction: Transaction, request: Request, own: set[str]) -> Receipt:
@@ -122,8 +121,7 @@ def _take_key(transaction: Transaction, request: Request, own: set[str]) -> Rece
     first = list(unpack(bytes(packed)))
     if own.issuperset(first):  # an earlier request of the same batch, about to be inserted
         return Receipt(first, replayed=True)
-    wanted = json.dumps(first) if transaction.dialect == "sqlite" else first
-    if len(transaction.rows(EXISTING, {"ids": wanted})) < len(first):
+    if len(transaction.rows(EXISTING, {"ids": transaction.ids(first)})) < len(first):
         return Receipt([], refusal=KeySpent(KeySpent.__doc__))
     return Receipt(first, replayed=True)
 
