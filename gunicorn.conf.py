@@ -5,7 +5,9 @@ import ipaddress
 import os
 import signal
 import socket
+import struct
 import sys
+import time
 from types import FrameType
 from typing import Any
 
@@ -16,6 +18,9 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 from settings import Settings, SettingsError
 
+# Workers whose master was killed hold the port until they notice, after two seconds or so.
+TAKEN_SECONDS = 5.0
+PATIENCE_SECONDS = 10
 REFUSED = 4  # of a worker: what gunicorn stops for, instead of starting another one
 
 try:
@@ -24,10 +29,18 @@ except SettingsError as error:
     print(f"capataz: {error}", file=sys.stderr)
     raise SystemExit(REFUSED) from None
 
+
+def _processes(text: str) -> int:
+    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 64):
+        print(f"capataz: WEB_CONCURRENCY is {text!r}: write a number 1 to 64", file=sys.stderr)
+        raise SystemExit(REFUSED)
+    return int(text)
+
+
 wsgi_app = "api.wsgi:application"
 bind = f"{_settings.host}:{_settings.port}"
 worker_class = "gthread"
-workers = int(os.environ.get("WEB_CONCURRENCY") or 2)
+workers = _processes(os.environ.get("WEB_CONCURRENCY") or "2")
 threads = 16
 # Each worker process listens for itself: else one of them may get all the connections.
 reuse_port = True
@@ -73,17 +86,24 @@ def _refuse_taken(host: str, port: int) -> None:
     family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     if not (_settings.auth or _is_local(family, address)):
         return  # refused for what it is, in a moment
-    with socket.socket(family, kind, protocol) as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(address)
-        except OSError as error:
-            print(
-                f"capataz: cannot listen on {host} port {port} ({error.strerror}): stop what uses "
-                "it, or choose another with PORT",
-                file=sys.stderr,
-            )
-            raise SystemExit(REFUSED) from None
+    until = time.monotonic() + TAKEN_SECONDS
+    while True:
+        with socket.socket(family, kind, protocol) as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(address)
+                return
+            except OSError as error:
+                reason = error.strerror
+        if time.monotonic() > until:
+            break
+        time.sleep(0.1)
+    print(
+        f"capataz: cannot listen on {host} port {port} ({reason}): stop what uses it, or choose "
+        "another with PORT",
+        file=sys.stderr,
+    )
+    raise SystemExit(REFUSED)
 
 
 def when_ready(server: Any) -> None:
@@ -100,6 +120,18 @@ def when_ready(server: Any) -> None:
 def post_fork(_server: Any, worker: Any) -> None:
     """The same for the sockets that this worker serves, which a reload may have changed."""
     _refuse_open_door(worker.sockets)
+    _bound_patience(worker.sockets)
+
+
+def _bound_patience(sockets: Any) -> None:
+    """A client that stops in the middle of a request must not keep its thread for ever.
+
+    Connections inherit these from the socket they came in by.
+    """
+    patience = struct.pack("ll", PATIENCE_SECONDS, 0)
+    for one in sockets:
+        one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVTIMEO, patience)
+        one.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, patience)
 
 
 def post_worker_init(worker: Any) -> None:

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 
 import exact_json
 import ledger
-from database import DatabaseAway
+from database import DatabaseAway, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
 
 MEDIA_TYPE = "application/problem+json"
@@ -105,6 +105,8 @@ def not_json() -> ApiError:
 def unacceptable(place: str, errors: FieldErrors) -> ApiError:
     """422: these fields of the `place` (body, query, path, headers) are not as they must be."""
     count = f"{len(errors)} fields are" if len(errors) > 1 else "one field is"
+    if len(errors) > MOST_ERRORS:
+        count = f"more than {MOST_ERRORS} fields are"
     shown = errors[:MOST_ERRORS]
     return ApiError(422, f"In the {place} {count} not acceptable: see errors.", shown)
 
@@ -210,7 +212,9 @@ def _http(error: HTTPException) -> HTTPException | Response:
 def _away(error: Exception) -> Response:
     _log.warning("database away: %s", error)
     detail = "The database cannot be reached just now: try again."
-    if request.method != "GET":
+    if isinstance(error, SchemaMissing):
+        detail = "The database is not migrated: run python manage.py migrate on the server."
+    elif request.method != "GET":
         detail += (
             " Whether the change was made is not known; a submit may be repeated safely with the "
             "same Idempotency-Key."

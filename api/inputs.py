@@ -8,7 +8,14 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import AwareDatetime, BaseModel, BeforeValidator, ConfigDict, ValidationError
+from pydantic import (
+    AwareDatetime,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    ValidationError,
+    model_validator,
+)
 from pydantic.alias_generators import to_camel
 from pydantic_core import PydanticCustomError
 
@@ -97,11 +104,25 @@ def _schema(
     return super(Input, model).model_json_schema(*args, **dict(options))
 
 
+# Beyond this many breaches a body is rubbish: they are counted, not named.
+MOST_NAMED = 10_000
+MOST_FIELDS = 100
+
+
 class Body(Input):
     """A JSON object: strict types, unknown fields refused."""
 
     place = "body"
     model_config = ConfigDict(strict=True, extra="forbid", alias_generator=to_camel)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _no_flood(cls, value: Any) -> Any:
+        if isinstance(value, dict) and len(value) > MOST_FIELDS:
+            known = ", ".join(known_fields(cls))
+            message = f"has {len(value)} fields, of which only these are known: {known}"
+            raise PydanticCustomError("flood", message.replace("{", "{{").replace("}", "}}"))
+        return value
 
 
 class Query(Input):
@@ -126,6 +147,9 @@ def refuse(error: ValidationError) -> Any:
     """The library's callback for a breach of an `Input`: raises the 422 that names each field."""
     model = Input.by_title[error.title]
     known = known_fields(model.item or model)
+    if error.error_count() > MOST_NAMED:  # to list millions of them takes seconds
+        message = f"has {error.error_count():,} fields that are not acceptable"
+        raise errors.unacceptable(model.place, [errors.at("", message)])
     found = []
     for one in error.errors(include_url=False, include_context=False, include_input=False):
         message = _message(one, known)

@@ -7,6 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask import Request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 import exact_json
 from api import errors
@@ -34,7 +35,7 @@ class JsonRequest(Request):
             return self._parsed
         if not self.is_json:
             raise errors.not_json()
-        body = self.get_data(cache=False)
+        body = self._body()
         try:
             value = exact_json.loads(body, decimals=True, max_depth=exact_json.MAX_DEPTH)
         except exact_json.BadJson as error:
@@ -47,6 +48,19 @@ class JsonRequest(Request):
             raise errors.unacceptable("body", [errors.at("", message)])
         self._parsed = value
         return value
+
+    def _body(self) -> bytes:
+        """The whole body. A chunked one, whose length nobody told, would else be cut at the limit
+        as if it ended there. Raises werkzeug's 413."""
+        limit = self.max_content_length
+        if self.content_length is not None or limit is None:
+            return self.get_data(cache=False)
+        if not self.environ.get("wsgi.input_terminated"):
+            return b""
+        body: bytes = self.environ["wsgi.input"].read(limit + 1)
+        if len(body) > limit:
+            raise RequestEntityTooLarge
+        return body
 
 
 def _growth(value: Any) -> int:

@@ -67,6 +67,10 @@ class DatabaseAway(Exception):
         self.nothing_done = nothing_done
 
 
+class SchemaMissing(DatabaseAway):
+    """The tables are not there: the database was never migrated."""
+
+
 class Database:
     """One database, opened by URL; safe to share between threads (a connection a thread)."""
 
@@ -251,7 +255,7 @@ def _translated(error: BaseException, *, nothing_done: bool = True) -> BaseExcep
     if isinstance(error, psycopg.errors.UndefinedTable) or (
         isinstance(error, apsw.SQLError) and "no such table" in str(error)
     ):
-        return DatabaseAway(f"its schema is not up to date, run manage.py migrate: {error}")
+        return SchemaMissing(f"its schema is not up to date, run manage.py migrate: {error}")
     return error
 
 
@@ -260,4 +264,12 @@ def _reason(error: BaseException) -> str:
     return f"{type(error).__name__}: {text[0] if text else 'no reason given'}"
 
 
-__all__ = ["Database", "DatabaseAway", "Row", "Sql", "Transaction", "sqlite_version"]
+__all__ = [
+    "Database",
+    "DatabaseAway",
+    "Row",
+    "SchemaMissing",
+    "Sql",
+    "Transaction",
+    "sqlite_version",
+]

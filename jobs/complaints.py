@@ -14,6 +14,9 @@ ROOT = "/payload"
 MAX_COMPLAINTS = 50
 """How many fields are named: a list of a million wrong items needs no million messages."""
 
+MOST_NAMED = 10_000
+"""Beyond this many breaches a payload is rubbish: they are counted, not named."""
+
 _MESSAGES = {
     "int_type": "must be an integer, without quotes",
     "float_type": "must be a number, without quotes",
@@ -53,6 +56,8 @@ def complaints(error: ValidationError, payload: Any, known: Sequence[str]) -> li
 
     `known` are the fields that the job takes. No message repeats a value of the payload.
     """
+    if error.error_count() > MOST_NAMED:  # to list millions of them takes seconds
+        return [(ROOT, f"has {error.error_count():,} fields or items that are not acceptable")]
     found: dict[str, list[str]] = {}
     for one in error.errors(include_url=False, include_input=False):
         pointer = _pointer(one, payload)

@@ -9,6 +9,7 @@ import http.client
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import time
@@ -30,6 +31,13 @@ def main() -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    if _is_taken(settings):
+        print(
+            f"error: port {settings.port} of {settings.host} is taken: stop what uses it, or "
+            "choose another, such as PORT=9000 make run",
+            file=sys.stderr,
+        )
+        return 1
     migrated = subprocess.run([sys.executable, "manage.py", "migrate"], cwd=ROOT, check=False)
     if migrated.returncode:
         return migrated.returncode
@@ -50,6 +58,16 @@ def main() -> int:
         return 0
     finally:
         _stop(processes, settings.grace_seconds + STOP_MARGIN_SECONDS)
+
+
+def _is_taken(settings: Settings) -> bool:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((settings.host, settings.port))
+        except OSError:
+            return True
+    return False
 
 
 def _interrupt(_number: int, _frame: Any) -> None:

@@ -200,7 +200,11 @@ def test_an_open_address_that_is_meant_is_served(sqlite_template: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "value", "told"),
-    [("CAPATAZ_AUTH", "token", "token"), ("CAPATAZ_JOBS", "no.such.module", "no.such.module")],
+    [
+        ("CAPATAZ_AUTH", "token", "token"),
+        ("CAPATAZ_JOBS", "no.such.module", "no.such.module"),
+        ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY"),
+    ],
 )
 def test_what_cannot_be_served_is_said_in_one_line(
     tmp_path: Path, name: str, value: str, told: str
