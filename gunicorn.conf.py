@@ -16,6 +16,7 @@ from gunicorn import sock  # type: ignore[import-untyped]
 # gunicorn reads this file before it puts the application's directory in the path.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from addresses import why_taken
 from settings import Settings, SettingsError
 
 # Workers whose master was killed hold the port until they notice, after two seconds or so.
@@ -83,27 +84,19 @@ def _try_to_load() -> None:
 
 def _refuse_taken(host: str, port: int) -> None:
     """With reuse_port two servers would share one port without a word."""
-    family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
     if not (_settings.auth or _is_local(family, address)):
         return  # refused for what it is, in a moment
     until = time.monotonic() + TAKEN_SECONDS
-    while True:
-        with socket.socket(family, kind, protocol) as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(address)
-                return
-            except OSError as error:
-                reason = error.strerror
+    while (reason := why_taken(host, port)) is not None:
         if time.monotonic() > until:
-            break
+            print(
+                f"capataz: cannot listen on {host} port {port} ({reason}): stop what uses it, or "
+                "choose another with PORT",
+                file=sys.stderr,
+            )
+            raise SystemExit(REFUSED)
         time.sleep(0.1)
-    print(
-        f"capataz: cannot listen on {host} port {port} ({reason}): stop what uses it, or choose "
-        "another with PORT",
-        file=sys.stderr,
-    )
-    raise SystemExit(REFUSED)
 
 
 def when_ready(server: Any) -> None:

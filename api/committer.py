@@ -117,31 +117,19 @@ class Committer:
         self._database.close()
 
     def _take(self) -> list[_Ticket]:
-        """The next batch, as soon as there is one; nothing when closed and worked off.
-
-        A key comes once in a batch: its second request is answered from the first one's row.
-        """
+        """The next batch, as soon as there is one; nothing when closed and worked off."""
         batch: list[_Ticket] = []
-        keys: set[tuple[str, str]] = set()
         orders = 0
         with self._changed:
             while not self._queue and not self._closed:
                 self._changed.wait()
-            for ticket in list(self._queue):
-                request = ticket.request
-                orders += len(request.orders)
+            while self._queue:
+                orders += len(self._queue[0].request.orders)
                 if batch and orders > MAX_ORDERS:
                     break
-                if request.key is not None:
-                    if (request.owner, request.key) in keys:
-                        continue
-                    keys.add((request.owner, request.key))
+                ticket = self._queue.popleft()
                 ticket.taken = True
                 batch.append(ticket)
-            if len(batch) == len(self._queue):
-                self._queue.clear()
-            else:
-                self._queue = deque(one for one in self._queue if not one.taken)
         return batch
 
     def _commit(self, batch: Sequence[_Ticket]) -> None:

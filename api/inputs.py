@@ -119,9 +119,11 @@ class Body(Input):
     @classmethod
     def _no_flood(cls, value: Any) -> Any:
         if isinstance(value, dict) and len(value) > MOST_FIELDS:
-            known = ", ".join(known_fields(cls))
-            message = f"has {len(value)} fields, of which only these are known: {known}"
-            raise PydanticCustomError("flood", message.replace("{", "{{").replace("}", "}}"))
+            raise PydanticCustomError(
+                "flood",
+                "has {count} fields, of which only these are known: {known}",
+                {"count": len(value), "known": ", ".join(known_fields(cls))},
+            )
         return value
 
 

@@ -27,18 +27,9 @@ CLOCK_SLACK_MS = 15_000
 # What a page reads at most to find `q`, because it reads whole payloads.
 SEARCH_ROWS = 100
 
-CREATED = Sql(
-    sqlite="SELECT o.id, o.created_on, o.run_at FROM json_each(:ids) AS i JOIN job_order AS o "
-    "ON o.id = unhex(replace(i.value, '-', ''))",
-    postgres="SELECT id, created_on, run_at FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
-)
+CREATED = Sql("SELECT id, created_on, run_at FROM job_order WHERE id {among}")
 
-UNFINISHED = Sql(
-    sqlite="SELECT o.id FROM json_each(:ids) AS i JOIN job_order AS o "
-    "ON o.id = unhex(replace(i.value, '-', '')) WHERE o.completed_on IS NULL",
-    postgres="SELECT id FROM job_order WHERE id = ANY(CAST(:ids AS uuid[])) "
-    "AND completed_on IS NULL",
-)
+UNFINISHED = Sql("SELECT id FROM job_order WHERE id {among} AND completed_on IS NULL")
 
 
 @dataclass(slots=True)

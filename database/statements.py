@@ -25,7 +25,8 @@ class Sql:
     """One statement, for both databases: named parameters as `:name`, `{now}` for the clock.
 
     `{now}` is milliseconds since 1970 by the database's clock on PostgreSQL and by the host's on
-    SQLite, the same throughout one statement.
+    SQLite, the same throughout one statement. `{among}`, behind the name of a column of ids, asks
+    whether it is among the parameter `:ids`, which `ids()` makes.
     """
 
     __slots__ = ("postgres", "sqlite")
@@ -33,9 +34,14 @@ class Sql:
     NOW_SQLITE = "CAST(unixepoch('subsec') * 1000 AS INTEGER)"
     NOW_POSTGRES = "CAST(extract(epoch FROM statement_timestamp()) * 1000 AS BIGINT)"
 
+    AMONG_SQLITE = "IN (SELECT unhex(replace(value, '-', '')) FROM json_each(:ids))"
+    AMONG_POSTGRES = "= ANY(CAST(:ids AS uuid[]))"
+
     def __init__(self, both: str = "", *, sqlite: str = "", postgres: str = "") -> None:
-        self.sqlite = (sqlite or both).replace("{now}", self.NOW_SQLITE)
-        text = (postgres or both).replace("{now}", self.NOW_POSTGRES).replace("%", "%%")
+        text = (sqlite or both).replace("{now}", self.NOW_SQLITE)
+        self.sqlite = text.replace("{among}", self.AMONG_SQLITE)
+        text = (postgres or both).replace("{now}", self.NOW_POSTGRES)
+        text = text.replace("{among}", self.AMONG_POSTGRES).replace("%", "%%")
         self.postgres = re.sub(r"(?<![:\w]):([a-z_]+)", r"%(\1)s", text)
 
 

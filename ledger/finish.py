@@ -7,7 +7,7 @@ from operator import attrgetter
 from typing import Any
 
 from database import Database, Row, Sql, Transaction
-from ledger.ids import pack, text_id
+from ledger.ids import text_id
 from ledger.orders import Ending
 from ledger.record import Record, keep_attempts
 from models import COMPLETED, NOTHING, PENDING, RETRIEVED, WIP
@@ -57,6 +57,8 @@ FIND_STATUS = Sql("SELECT lease, status, error FROM job_order WHERE id = :id")
 
 FIND_ATTEMPT = Sql("SELECT outcome FROM attempt WHERE order_id = :id AND lease = :lease")
 
+_PARAMETERS = ("id", "lease", *_NAMES)
+_values = attrgetter("lease", *_NAMES)
 _by_id = attrgetter("id")
 
 
@@ -70,7 +72,6 @@ def finish(
     holder wanted it counts as moved. Raises `DatabaseAway`.
     """
     ordered = sorted(endings, key=_by_id)
-
     first: dict[tuple[str, int], Ending] = {}
     for ending in ordered:
         first.setdefault((ending.id, ending.lease), ending)
@@ -91,34 +92,14 @@ def finish(
 
 def _move(transaction: Transaction, endings: Sequence[Ending]) -> set[tuple[str, int]]:
     """Run the guarded statement; the orders that it moved, with their leases."""
+    values = [(transaction.key(ending.id), *_values(ending)) for ending in endings]
     if transaction.dialect == "sqlite":
-        rows = transaction.many_rows(FINISH, map(_parameters, endings))
+        sets = (dict(zip(_PARAMETERS, row, strict=True)) for row in values)
+        rows = transaction.many_rows(FINISH, sets)
     else:
-        columns: dict[str, list[Any]] = {
-            name: list(map(attrgetter(name), endings))
-            for name in ("id", "lease", "to", "result", "error", "worker", "age_ms", "run_ms")
-        }
-        columns["delay_ms"] = [e.delay_ms for e in endings]
-        columns["uncounted"] = [1 if e.uncounted else 0 for e in endings]
-        columns["crashed"] = [1 if e.crashed else 0 for e in endings]
-        rows = transaction.rows(FINISH, columns)
+        columns = map(list, zip(*values, strict=True))
+        rows = transaction.rows(FINISH, dict(zip(_PARAMETERS, columns, strict=True)))
     return {(text_id(order_id), lease) for order_id, lease in rows}
-
-
-def _parameters(ending: Ending) -> dict[str, Any]:
-    return {
-        "id": pack((ending.id,)),
-        "lease": ending.lease,
-        "to": ending.to,
-        "result": ending.result,
-        "error": ending.error,
-        "uncounted": 1 if ending.uncounted else 0,
-        "crashed": 1 if ending.crashed else 0,
-        "worker": ending.worker,
-        "age_ms": ending.age_ms,
-        "run_ms": ending.run_ms,
-        "delay_ms": ending.delay_ms,
-    }
 
 
 def _was_ours(transaction: Transaction, key: Any, ending: Ending, found: Row) -> bool:
@@ -170,7 +151,7 @@ def _record(transaction: Transaction, manager: str, endings: Sequence[Ending]) -
             data["attempts"] = [ending.number for ending in those]
             data["outcomes"] = [ending.outcome for ending in those]
         record.event(kind, [ending.id for ending in those], manager, **data)
-    history = [ending for ending in endings if ending.to == PENDING and ending.keeps_history]
+    history = [ending for ending in endings if ending.keeps_history]
     if history:
         keep_attempts(transaction, [_attempt(transaction, manager, e) for e in history])
     record.write(transaction)

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from database import Database, Sql, Transaction
-from ledger.ids import pack, text_id
+from ledger.ids import text_id
 from ledger.orders import Beat, LostLease
 from models import NOTHING
 
@@ -28,10 +27,7 @@ RENEW = Sql(
     RETURNING o.id, o.lease""",
 )
 
-STATUSES = Sql(
-    sqlite="SELECT id, lease, status FROM job_order WHERE id = :id",
-    postgres="SELECT id, lease, status FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
-)
+STATUSES = Sql("SELECT id, status FROM job_order WHERE id {among}")
 
 BEAT = Sql(
     "UPDATE manager SET last_beat = {now}, state = :state WHERE id = :id AND ended_on IS NULL"
@@ -62,7 +58,7 @@ def renew(
 def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[tuple[str, int]]:
     if transaction.dialect == "sqlite":
         rows = transaction.many_rows(
-            RENEW, ({**beat._asdict(), "id": pack((beat.id,))} for beat in beats)
+            RENEW, ({**beat._asdict(), "id": transaction.key(beat.id)} for beat in beats)
         )
     else:
         columns = map(list, zip(*beats, strict=True))
@@ -71,10 +67,6 @@ def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[tuple[str, in
 
 
 def _statuses(transaction: Transaction, missing: Sequence[Beat]) -> list[LostLease]:
-    rows: list[Any]
-    if transaction.dialect == "sqlite":
-        rows = transaction.many_rows(STATUSES, [{"id": pack((beat.id,))} for beat in missing])
-    else:
-        rows = transaction.rows(STATUSES, {"ids": [beat.id for beat in missing]})
-    now = {text_id(row[0]): row[2] for row in rows}
+    rows = transaction.rows(STATUSES, {"ids": transaction.ids(beat.id for beat in missing)})
+    now = {text_id(order_id): status for order_id, status in rows}
     return [LostLease(beat.id, beat.lease, now.get(beat.id, NOTHING)) for beat in missing]

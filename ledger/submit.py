@@ -49,11 +49,7 @@ TAKE_KEY = Sql("""
 
 FIND_KEY = Sql("SELECT digest, orders FROM idempotency WHERE owner = :owner AND key = :key")
 
-EXISTING = Sql(
-    sqlite="SELECT o.id FROM json_each(:ids) i JOIN job_order o "
-    "ON o.id = unhex(replace(i.value, '-', ''))",
-    postgres="SELECT id FROM job_order WHERE id = ANY(CAST(:ids AS uuid[]))",
-)
+EXISTING = Sql("SELECT id FROM job_order WHERE id {among}")
 
 _FIELDS = tuple(NewOrder.__slots__)
 

@@ -65,10 +65,11 @@ class Claimer:
         free, ahead = self._room()
         if free + ahead <= 0:
             return self._poll_seconds
-        if time.monotonic() - self._looked > QUEUES_SECONDS:
+        looks = time.monotonic() - self._looked > QUEUES_SECONDS
+        if looks:
             self._look_for_queues()
         claimed = self._claim(free, ahead)
-        if not claimed and self._look_for_queues():
+        if not claimed and not looks and self._look_for_queues():
             claimed = self._claim(free, ahead)
         self._hand_out(claimed)
         if len(claimed) >= max(free, 1):

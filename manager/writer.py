@@ -72,11 +72,6 @@ class Writer:
             self._write()
         return 0
 
-    def drain(self) -> None:
-        """Write everything that waits. Raises `DatabaseAway`."""
-        while self.unwritten():
-            self.step()
-
     def _gather(self) -> list[Ending]:
         batch: list[Ending] = []
         size = 0

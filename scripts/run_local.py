@@ -9,7 +9,6 @@ import http.client
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -19,7 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from settings import Settings, SettingsError  # noqa: E402 (the project's root comes first)
+from addresses import why_taken  # noqa: E402 (the project's root comes first)
+from settings import Settings, SettingsError  # noqa: E402
 
 READY_SECONDS = 30.0
 STOP_MARGIN_SECONDS = 10.0
@@ -31,10 +31,11 @@ def main() -> int:
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
-    if _is_taken(settings):
+    taken = why_taken(settings.host, settings.port)
+    if taken is not None:
         print(
-            f"error: port {settings.port} of {settings.host} is taken: stop what uses it, or "
-            "choose another, such as PORT=9000 make run",
+            f"error: port {settings.port} of {settings.host} is taken ({taken}): stop what uses "
+            "it, or choose another, such as PORT=9000 make run",
             file=sys.stderr,
         )
         return 1
@@ -58,16 +59,6 @@ def main() -> int:
         return 0
     finally:
         _stop(processes, settings.grace_seconds + STOP_MARGIN_SECONDS)
-
-
-def _is_taken(settings: Settings) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((settings.host, settings.port))
-        except OSError:
-            return True
-    return False
 
 
 def _interrupt(_number: int, _frame: Any) -> None:

@@ -14,11 +14,19 @@ from api import errors, replies
 from api.answers import Health
 from api.services import services
 from database import Database, DatabaseAway, Sql
-from models import TABLES
+from models import TABLES, Table
 
 bp = APIBlueprint("health", __name__, abp_responses=errors.EVERYWHERE)
 
 _log = logging.getLogger("capataz.api")
+
+
+def _look(table: type[Table]) -> Sql:
+    columns = ", ".join(field.column_name for field in table._meta.sorted_fields)
+    return Sql(f"SELECT {columns} FROM {table._meta.table_name} LIMIT 0")  # noqa: S608
+
+
+_LOOKS = [_look(table) for table in TABLES]
 
 
 @bp.get("/healthz", summary="Alive", responses={200: Health})
@@ -46,9 +54,8 @@ def document() -> Response:
 def _accepts_work(database: Database) -> bool:
     """Whether every table has every column that this version uses."""
     try:
-        for table in TABLES:
-            columns = ", ".join(field.column_name for field in table._meta.sorted_fields)
-            database.read(Sql(f"SELECT {columns} FROM {table._meta.table_name} LIMIT 0"))  # noqa: S608
+        for look in _LOOKS:
+            database.read(look)
     except (DatabaseAway, apsw.Error, psycopg.Error) as error:
         _log.warning("not ready: %s", error)
         return False

@@ -102,6 +102,11 @@ class ByHand:
             poll_seconds=30.0,
         )
 
+    def drain(self) -> None:
+        """Write every outcome that waits."""
+        while self.writer.unwritten():
+            self.writer.step()
+
     def run_all(self) -> int:
         """Run everything that waits for a worker; how many that were."""
         assert isinstance(self.pool, StillPool)
@@ -114,7 +119,7 @@ class ByHand:
         """Claim, run and write once."""
         self.claimer.step()
         self.run_all()
-        self.writer.drain()
+        self.drain()
 
     def _deliver(self, assignment: Assignment, outcome: Outcome) -> None:
         if self.leases.settle(assignment):

@@ -77,7 +77,7 @@ def test_cancelled_while_running_the_job_is_told_and_nothing_is_reported(
 
     order_id = run_calling(hand, job_type, work)  # type: ignore[arg-type]
     assert told == [True]
-    hand.writer.drain()
+    hand.drain()
     assert ledger.find(unlucky, order_id).status == CANCELLED
     assert hand.leases.held() == []
     assert "late_result_discarded" not in events(unlucky)
@@ -97,7 +97,7 @@ def test_a_lost_lease_is_told_and_its_report_is_late(
 
     order_id = run_calling(hand, job_type, work)
     assert told == [True]
-    hand.writer.drain()
+    hand.drain()
     assert ledger.find(unlucky, order_id).status == PENDING
     assert events(unlucky)[-1] == "late_result_discarded"
 
@@ -130,7 +130,7 @@ def test_a_database_that_is_away_for_one_beat_stops_nothing(
         told.append(context.cancelled)
 
     order_id = run_calling(hand, job_type, work)
-    hand.writer.drain()
+    hand.drain()
     assert told == [False]
     assert ledger.find(unlucky, order_id).status == COMPLETED
 
@@ -169,7 +169,7 @@ def test_stopped_for_an_outage_an_order_loses_no_attempt_by_it(
         raise Cancelled
 
     order_id = run_calling(hand, job_type, work, max_attempts=1)
-    hand.writer.drain()
+    hand.drain()
     after = ledger.find(unlucky, order_id)
     assert (after.status, after.attempts) == (PENDING, 0)
     assert HANDED_BACK in events(unlucky)

@@ -29,7 +29,7 @@ def test_claimed_executed_written(hand: ByHand, unlucky: Unlucky) -> None:
     assert hand.run_all() == 1
     assert row(unlucky, order_id).status == WIP
     assert hand.writer.unwritten() == 1
-    hand.writer.drain()
+    hand.drain()
     done = row(unlucky, order_id)
     assert (done.status, done.result, done.error) == (COMPLETED, "42", None)
     assert (done.attempts, done.lease, done.manager) == (1, 1, "by-hand")
@@ -172,7 +172,7 @@ def test_cancelled_while_it_waits_behind_the_workers_it_never_runs(
     hand.heartbeat.tick()
     assert [a.id for a in hand.leases.held()] == [ids[0], ids[2]]
     hand.run_all()
-    hand.writer.drain()
+    hand.drain()
     assert ran == [ids[0], ids[2]]
     assert row(unlucky, ids[1]).status == "cancelled"
     assert "late_result_discarded" not in events(unlucky)
@@ -203,7 +203,7 @@ def test_what_a_stopped_pool_refuses_is_not_held_for_ever(unlucky: Unlucky) -> N
     pool.stop()
     with suppress(PoolStopped):
         hand.claimer.step()
-    hand.writer.drain()
+    hand.drain()
     assert hand.leases.held() == []
     assert row(unlucky, order_id).status == PENDING
     assert row(unlucky, order_id).attempts == 0
@@ -220,7 +220,7 @@ def test_a_rescued_order_runs_again_elsewhere_and_the_first_report_is_late(
     assert rescued.id == order_id
     assert (row(unlucky, order_id).crashes, row(unlucky, order_id).status) == (1, PENDING)
     first.run_all()
-    first.writer.drain()
+    first.drain()
     assert events(unlucky)[-1] == "late_result_discarded"
     assert row(unlucky, order_id).status == PENDING
     assert first.leases.held() == []

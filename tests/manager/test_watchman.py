@@ -66,7 +66,7 @@ def test_past_it_the_attempt_is_recorded_told_and_its_slot_replaced(
     order_id = stage.start_one(timeout_ms=20, max_attempts=1)
     past_deadline(stage)
     stage.hand.watchman.tick()
-    stage.hand.writer.drain()
+    stage.hand.drain()
     failed = ledger.find(unlucky, order_id)
     assert failed.status == FAILED
     assert failed.error is not None
@@ -79,7 +79,7 @@ def test_past_it_the_attempt_is_recorded_told_and_its_slot_replaced(
     other = submit(unlucky)
     stage.hand.claimer.step()
     wait_until(lambda: stage.hand.writer.unwritten() == 1)
-    stage.hand.writer.drain()
+    stage.hand.drain()
     assert ledger.find(unlucky, other).status == COMPLETED
     stage.hand.watchman.tick()
     assert events(unlucky).count("failed") == 1
@@ -89,7 +89,7 @@ def test_with_attempts_left_it_runs_again(stage: Stage, unlucky: Unlucky) -> Non
     order_id = stage.start_one(timeout_ms=20, max_attempts=2)
     past_deadline(stage)
     stage.hand.watchman.tick()
-    stage.hand.writer.drain()
+    stage.hand.drain()
     assert ledger.find(unlucky, order_id).status == PENDING
     assert ledger.history(unlucky, order_id)[0].outcome == "timed_out"
 
@@ -100,7 +100,7 @@ def test_its_own_late_end_is_ignored(stage: Stage, unlucky: Unlucky) -> None:
     stage.hand.watchman.tick()
     stage.go.set()
     wait_until(lambda: stage.pool.hung() == 0)
-    stage.hand.writer.drain()
+    stage.hand.drain()
     assert ledger.find(unlucky, order_id).status == FAILED
     assert "late_result_discarded" not in events(unlucky)
 
@@ -113,7 +113,7 @@ def test_too_many_hung_threads_are_reported(stage: Stage, unlucky: Unlucky) -> N
         stage.start_one(timeout_ms=20, max_attempts=1)
         past_deadline(stage)
         stage.hand.watchman.tick()
-        stage.hand.writer.drain()
+        stage.hand.drain()
     assert stage.pool.hung() == 2
     assert calls
 

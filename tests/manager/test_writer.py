@@ -154,7 +154,7 @@ def test_a_decision_that_cannot_be_made_loses_no_other_outcome(unlucky: Unlucky)
         hand.writer.put(order, Outcome(kind, 0.1, "1", retry_after=wish))
     for _ in range(3):
         try:
-            hand.writer.drain()
+            hand.drain()
         except ValueError:
             continue  # the loop logs it and steps again
     states = [ledger.find(unlucky, one).status for one in ids]
@@ -173,7 +173,7 @@ def test_one_order_that_the_database_refuses_does_not_hold_up_the_others(
     hand.run_all()
     for _ in range(5):
         try:
-            hand.writer.drain()
+            hand.drain()
         except Exception:  # the loop logs it and steps again
             continue
     states = [ledger.find(unlucky, one).status for one in ids]
