@@ -203,6 +203,8 @@ class Manager(Table):
     started_on = peewee.BigIntegerField()
     last_beat = peewee.BigIntegerField()
     ended_on = peewee.BigIntegerField(null=True)
+    server = peewee.TextField(null=True)
+    process = peewee.TextField(null=True)
 
     class Meta:
         table_name = "manager"

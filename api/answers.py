@@ -21,6 +21,11 @@ class JobError(Answer):
     type: str
     message: str
     traceback: str | None = None
+    output: str | None = None
+    signal: str | None = None
+    exit_code: int | None = None
+    max_rss_mb: float | None = None
+    cpu_seconds: float | None = None
 
 
 class Progress(Answer):

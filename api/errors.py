@@ -209,11 +209,13 @@ def _http(error: HTTPException) -> HTTPException | Response:
     return ApiError(error.code, detail, headers=headers).get_response()
 
 
-def _away(error: Exception) -> Response:
+def _away(error: DatabaseAway) -> Response:
     _log.warning("database away: %s", error)
     detail = "The database cannot be reached just now: try again."
     if isinstance(error, SchemaMissing):
         detail = "The database is not migrated: run python manage.py migrate on the server."
+    elif request.method != "GET" and error.nothing_done:
+        detail += " Nothing was changed."
     elif request.method != "GET":
         detail += (
             " Whether the change was made is not known; a submit may be repeated safely with the "

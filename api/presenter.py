@@ -72,11 +72,12 @@ def cut(text: str | None, size: int | None) -> str | None:
 
 
 def cut_error(text: str | None) -> str | None:
-    """The JSON of an error for a list: a long one without its traceback, and its message cut."""
+    """The JSON of an error for a list: a long one without traceback and output, its message cut."""
     if text is None or len(text) <= LIST_CUT:
         return text
     error = json.loads(text)
-    error.pop("traceback", None)
+    for long in ("traceback", "output"):
+        error.pop(long, None)
     if isinstance(error.get("message"), str) and len(error["message"]) > LIST_START:
         error["message"] = error["message"][:LIST_START] + "…"
     return exact_json.dumps(error)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import statistics
+from collections.abc import Sequence
 from typing import NamedTuple
 
 
@@ -12,3 +14,8 @@ class Figure(NamedTuple):
     value: float
     unit: str
     digits: int = 0
+
+
+def percentile(values: Sequence[float], percent: int) -> float:
+    """That percentile of at least two values."""
+    return statistics.quantiles(values, n=100, method="inclusive")[percent - 1]

@@ -7,13 +7,10 @@ Every write goes through `Database.write`, which gives one short transaction.
 
 from __future__ import annotations
 
-import fcntl
-import os
 import random
-import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from pathlib import Path
 from typing import Any, TypeVar
 from urllib.parse import unquote, urlsplit
@@ -23,6 +20,7 @@ import peewee
 import psycopg
 from playhouse.pool import MaxConnectionsExceeded
 
+from database import pooler
 from database.drivers import (
     BUSY_SECONDS,
     Postgres,
@@ -31,7 +29,9 @@ from database.drivers import (
     lock_path,
     sqlite_version,
 )
+from database.errors import DatabaseAway, SchemaMissing
 from database.statements import Row, Sql, Transaction, id_key, id_list
+from database.turn import Turn
 
 T = TypeVar("T")
 
@@ -56,32 +56,22 @@ _CONNECT_FAILURES: tuple[type[BaseException], ...] = (
 )
 
 
-class DatabaseAway(Exception):
-    """The database cannot be reached or written just now.
-
-    `nothing_done` says that nothing was committed for sure; else that is not known.
-    """
-
-    def __init__(self, reason: str, *, nothing_done: bool = False) -> None:
-        super().__init__(reason)
-        self.nothing_done = nothing_done
-
-
-class SchemaMissing(DatabaseAway):
-    """The tables are not there: the database was never migrated."""
-
-
 class Database:
     """One database, opened by URL; safe to share between threads (a connection a thread)."""
 
-    def __init__(self, url: str, *, connections: int = 20) -> None:
+    def __init__(
+        self, url: str, *, connections: int = 20, turn_seconds: float = BUSY_SECONDS
+    ) -> None:
+        """`connections`: at most so many on PostgreSQL. `turn_seconds`: how long a write to SQLite
+        waits for its turn among all threads and processes."""
         self.url = url
         self.dialect = "sqlite" if url.startswith("sqlite:") else "postgresql"
         self.path: Path | None = None
-        self._files = threading.local()
+        self._turn: AbstractContextManager[None] = nullcontext()  # PostgreSQL needs no turns
         if self.dialect == "sqlite":
             self.path = Path(unquote(url.removeprefix("sqlite:///"))).absolute()
-            self.orm: Any = Sqlite(str(self.path), timeout=BUSY_SECONDS)
+            self._turn = turn = Turn(lock_path(str(self.path)), turn_seconds)
+            self.orm: Any = Sqlite(str(self.path), turn)
         else:
             self.orm = Postgres(
                 unquote(urlsplit(url).path.lstrip("/")),
@@ -100,7 +90,7 @@ class Database:
         lost = self.dialect == "sqlite"
         for remaining in range(DEADLOCK_TRIES, -1, -1):
             try:
-                with self.session(), self._turn():
+                with self.session(), self._turn:
                     return self._transact(work)
             except DatabaseAway as error:
                 if lost or not error.nothing_done:
@@ -121,13 +111,19 @@ class Database:
         while True:
             with self.session() as connection:
                 try:
-                    return Transaction(connection, self.dialect).rows(statement, parameters)
+                    return self._read(connection, statement, parameters)
                 except Exception as error:
                     if isinstance(error, _ACCESS_FAILURES):
                         self.discard()
                     if lost or not isinstance(error, _ACCESS_FAILURES):
                         raise _translated(error) from error
                     lost = True
+
+    @property
+    def pooled(self) -> bool:
+        """Whether a pooler, such as PgBouncer, is between us and the server: then LISTEN and the
+        locks of a session are of no use. Known after the first connection; False until then."""
+        return bool(self.dialect == "postgresql" and self.orm.pooled)
 
     @contextmanager
     def session(self) -> Iterator[Any]:
@@ -165,6 +161,13 @@ class Database:
             if self.dialect == "postgresql":
                 self.orm.close_idle()
 
+    def _read(
+        self, connection: Any, statement: Sql, parameters: Mapping[str, Any] | None
+    ) -> list[Row]:
+        if self.dialect == "postgresql" and pooler.is_pooled(connection):
+            return pooler.read(connection, statement.postgres, parameters)
+        return Transaction(connection, self.dialect).rows(statement, parameters)
+
     def _transact(self, work: Callable[[Transaction], T]) -> T:
         connection = self.orm.connection()
         transaction = Transaction(connection, self.dialect)
@@ -178,8 +181,9 @@ class Database:
             else:
                 # A pipeline sends what needs no answer together with the next statement that does:
                 # most transactions take two round trips instead of six.
-                with connection.pipeline():
+                with pooler.pipeline(connection):
                     connection.execute("BEGIN")
+                    pooler.set_up_transaction(connection)
                     result = work(transaction)
                     committing = True
                     connection.execute("COMMIT")
@@ -207,43 +211,6 @@ class Database:
                 self.orm.manual_close()
             elif not self.orm.is_closed():
                 self.orm.close()
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """SQLite only: wait in line for the write lock.
-
-        SQLite's own busy handler sleeps and starves writers; the kernel's queue on a lock file is
-        fair, and is released when a process dies.
-        """
-        if self.path is None:
-            yield
-            return
-        descriptor = getattr(self._files, "turn", None)
-        if descriptor is None:
-            try:
-                descriptor = _LockFile(lock_path(str(self.path)))
-            except OSError as error:
-                raise DatabaseAway(_reason(error), nothing_done=True) from error
-            self._files.turn = descriptor
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        try:
-            yield
-        finally:
-            fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-
-class _LockFile:
-    """A descriptor of its own for each thread, closed with the thread."""
-
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
-
-    def fileno(self) -> int:
-        return self._descriptor
-
-    def __del__(self) -> None:
-        with suppress(OSError):
-            os.close(self._descriptor)
 
 
 def _translated(error: BaseException, *, nothing_done: bool = True) -> BaseException:

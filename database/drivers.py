@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import select
 from contextlib import suppress
 from datetime import datetime
@@ -17,6 +16,9 @@ from playhouse.postgres_ext import Psycopg3Database
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 
+from database import pooler
+from database.turn import Turn
+
 BUSY_SECONDS = 10.0
 
 
@@ -30,14 +32,17 @@ class Sqlite(APSWDatabase):  # type: ignore[misc]
 
     field_types = APSWDatabase.field_types | {"UUID": "BLOB"}
 
+    def __init__(self, path: str, turn: Turn) -> None:
+        super().__init__(path, timeout=BUSY_SECONDS)
+        self._turn = turn
+
     def _connect(self) -> apsw.Connection:
         connection = apsw.Connection(self.database)
         connection.set_busy_timeout(int(BUSY_SECONDS * 1000))
         connection.execute("PRAGMA synchronous = FULL; PRAGMA foreign_keys = ON")
         if connection.execute("PRAGMA journal_mode").get != "wal":
             # Only one connection may change it, and no busy handler waits for that one.
-            with open(lock_path(self.database), "w") as lock:
-                fcntl.flock(lock, fcntl.LOCK_EX)
+            with self._turn:
                 connection.execute("PRAGMA journal_mode = wal")
         connection.convert_binding = _text_of_time
         return connection
@@ -58,16 +63,17 @@ class _UuidText(Loader):
 
 
 class _PostgresSession(Psycopg3Database):  # type: ignore[misc]
+    # Whether the newest connection leads through a pooler.
+    pooled = False
+
     def _connect(self) -> Any:
         connection = super()._connect()
-        connection.adapters.register_loader("uuid", _UuidText)
-        # The hot statements join a handful of keys to a large table: with stale statistics the
-        # planner may scan it instead, and a generic plan cannot see a LIMIT's size.
-        connection.execute(
-            "SET plan_cache_mode = force_custom_plan; SET enable_hashjoin = off; "
-            "SET enable_mergejoin = off; SET enable_seqscan = off; SET timezone = 'UTC'; "
-            "SET jit = off"
-        )
+        try:
+            connection.adapters.register_loader("uuid", _UuidText)
+            self.pooled = pooler.set_up(connection)
+        except BaseException:
+            connection.close()
+            raise
         return connection
 
 

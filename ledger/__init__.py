@@ -4,9 +4,11 @@ Each function is one short transaction: the move, guarded by the status and the 
 statement itself, with its history, event and tally. `models.MOVES` says which moves there are.
 """
 
-from ledger.claim import claim, holdings
+from ledger.claim import claim, holdings, waits
+from ledger.death import Suspect, bury, process_mark, server_uptime, suspects
 from ledger.finish import finish
 from ledger.ids import new_id, new_ids, parse_id, unpack
+from ledger.lifeline import Lifeline, Proof
 from ledger.managers import ManagerCard, ManagerRow, managers, register, retire
 from ledger.orders import (
     Beat,
@@ -26,11 +28,13 @@ from ledger.orders import (
     UnknownOrder,
 )
 from ledger.renew import renew
-from ledger.rescue import MAX_CRASHES, backoff_ms, rescue
+from ledger.rescue import MAX_CRASHES, backoff_ms, rescue, rescue_orphans
 from ledger.steer import (
     PastAttempt,
     cancel,
+    cancel_many,
     delete,
+    delete_many,
     find,
     history,
     pause,
@@ -52,6 +56,7 @@ __all__ = [
     "Lane",
     "LedgerError",
     "Levels",
+    "Lifeline",
     "LostLease",
     "ManagerCard",
     "ManagerRow",
@@ -59,14 +64,19 @@ __all__ = [
     "NewOrder",
     "OrderRow",
     "PastAttempt",
+    "Proof",
     "Receipt",
     "Request",
     "Rescued",
+    "Suspect",
     "UnknownOrder",
     "backoff_ms",
+    "bury",
     "cancel",
+    "cancel_many",
     "claim",
     "delete",
+    "delete_many",
     "find",
     "finish",
     "flow",
@@ -79,14 +89,19 @@ __all__ = [
     "new_ids",
     "parse_id",
     "pause",
+    "process_mark",
     "queues",
     "register",
     "renew",
     "rescue",
+    "rescue_orphans",
     "resume",
     "retire",
     "retrieve",
     "retry",
+    "server_uptime",
     "submit",
+    "suspects",
     "unpack",
+    "waits",
 ]

@@ -4,13 +4,47 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from typing import Any
 
-from database import Database, Sql, Transaction
+from database import Database, DatabaseAway, Sql, Transaction
 from ledger.ids import text_id
 from ledger.orders import Claimed, Lane
 from ledger.record import Record
 from models import PENDING, WIP
+
+# The lanes to walk, in their order, without those of paused queues: these are looked up once, and
+# so is the clock, not once a lane.
+_SERVED = """
+        WHERE value ->> 0 NOT IN (SELECT name FROM queue WHERE paused_on IS NOT NULL)
+            AND NOT EXISTS (SELECT 1 FROM queue WHERE name = '*' AND paused_on IS NOT NULL)
+    )"""
+_LANE_SQLITE = f"""lane AS MATERIALIZED (
+        SELECT value ->> 0 AS queue, value ->> 1 AS priority, {{now}} - (value ->> 2) AS due,
+            {{now}} - (value ->> 3) AS walked
+        FROM json_each(:lanes){_SERVED}"""
+_LANE_POSTGRES = f"""lane AS MATERIALIZED (
+        SELECT value ->> 0 AS queue, CAST(value ->> 1 AS smallint) AS priority,
+            (SELECT {{now}}) - CAST(value ->> 2 AS bigint) AS due,
+            (SELECT {{now}}) - CAST(value ->> 3 AS bigint) AS walked
+        FROM json_array_elements(CAST(:lanes AS json)){_SERVED}"""
+
+# What is due in the lanes, in claim order. They stay in their order because a LATERAL join (on
+# SQLite a CROSS JOIN) can only be a nested loop over them.
+_WALK_SQLITE = """
+        FROM lane CROSS JOIN job_order AS o
+        WHERE o.status = 'pending' AND o.queue = lane.queue AND o.priority = lane.priority
+            AND o.run_at <= lane.due AND o.run_at > lane.walked"""
+_WALK_POSTGRES = """
+            SELECT c.id, c.type FROM lane, LATERAL (
+                SELECT o.id, o.type FROM job_order AS o
+                WHERE o.status = 'pending' AND o.queue = lane.queue AND o.priority = lane.priority
+                    AND o.run_at <= lane.due AND o.run_at > lane.walked
+                ORDER BY o.run_at, o.id LIMIT {most}) AS c"""
+_LOCKED = "{most} FOR UPDATE SKIP LOCKED"
+
+_SHORT_SQLITE = "type IN (SELECT value FROM json_each(:short))"
+_SHORT_POSTGRES = "type = ANY(CAST(:short AS text[]))"
 
 # The first `free` orders may be of any type; behind them the claim goes on only as far as types
 # that are known to be short follow each other, so a long order never waits behind a busy worker.
@@ -23,23 +57,15 @@ _CHOSEN = """
     )"""
 
 # The guard on the status is an expression that no index or statistic matches: else the planner may
-# prefer to walk all pending or running orders. The lanes stay in their order because a
-# LATERAL join (on SQLite a CROSS JOIN) can only be a nested loop over them.
+# prefer to walk all pending or running orders. On PostgreSQL a walk without locks first finds how
+# far the claim reaches: what it locked and then left would look taken to another manager, which
+# would find nothing and go to sleep.
 CLAIM = Sql(
     sqlite=f"""
-    WITH lane AS MATERIALIZED (
-        SELECT value ->> 0 AS queue, value ->> 1 AS priority, {{now}} - (value ->> 2) AS due,
-            {{now}} - (value ->> 3) AS walked
-        FROM json_each(:lanes)
-        WHERE NOT EXISTS (SELECT 1 FROM queue AS q WHERE q.name IN (value ->> 0, '*')
-            AND q.paused_on IS NOT NULL)
-    ), picked AS MATERIALIZED (
-        SELECT o.id, o.type, row_number() OVER () AS place
-        FROM lane CROSS JOIN job_order AS o
-        WHERE o.status = 'pending' AND o.queue = lane.queue AND o.priority = lane.priority
-            AND o.run_at <= lane.due AND o.run_at > lane.walked
+    WITH {_LANE_SQLITE}, picked AS MATERIALIZED (
+        SELECT o.id, o.type, row_number() OVER () AS place {_WALK_SQLITE}
         LIMIT :most
-    ), {_CHOSEN.replace("{short}", "type IN (SELECT value FROM json_each(:short))")}
+    ), {_CHOSEN.format(short=_SHORT_SQLITE)}
     UPDATE job_order SET status = 'wip', lease = lease + 1, attempts = attempts + 1,
         manager = :manager, worker = NULL, started_on = NULL, progress = NULL,
         last_updated = {{now}}
@@ -47,21 +73,17 @@ CLAIM = Sql(
     RETURNING id, type, queue, priority, payload, lease, attempts, crashes, max_attempts,
         timeout_ms, max_silence_ms, run_at, {{now}}""",
     postgres=f"""
-    WITH lane AS MATERIALIZED (
-        SELECT l.* FROM unnest(CAST(:queues AS text[]), CAST(:priorities AS smallint[]),
-            CAST(:ages AS bigint[]), CAST(:walked AS bigint[]))
-            WITH ORDINALITY AS l (queue, priority, age, walked, nth)
-        WHERE NOT EXISTS (SELECT 1 FROM queue AS q WHERE q.name IN (l.queue, '*')
-            AND q.paused_on IS NOT NULL)
+    WITH {_LANE_POSTGRES}, reach AS (
+        SELECT coalesce(
+            min(place) FILTER (WHERE place > :free AND NOT {_SHORT_POSTGRES}) - 1, count(*)) AS most
+        FROM (SELECT type, row_number() OVER () AS place FROM (
+            {_WALK_POSTGRES.format(most=":most")}
+            LIMIT :most) AS walk) AS seen
     ), picked AS MATERIALIZED (
-        SELECT c.id, c.type, row_number() OVER () AS place
-        FROM lane, LATERAL (
-            SELECT o.id, o.type FROM job_order AS o
-            WHERE o.status = 'pending' AND o.queue = lane.queue AND o.priority = lane.priority
-                AND o.run_at <= {{now}} - lane.age AND o.run_at > {{now}} - lane.walked
-            ORDER BY o.run_at, o.id LIMIT :most FOR UPDATE SKIP LOCKED) AS c
-        LIMIT :most
-    ), {_CHOSEN.replace("{short}", "type = ANY(CAST(:short AS text[]))")}
+        SELECT id, type, row_number() OVER () AS place FROM (
+            {_WALK_POSTGRES.format(most=_LOCKED.format(most=":most"))}
+            LIMIT CASE WHEN :most > :free THEN (SELECT most FROM reach) ELSE :free END) AS walk
+    ), {_CHOSEN.format(short=_SHORT_POSTGRES)}
     UPDATE job_order AS o SET status = 'wip', lease = o.lease + 1, attempts = o.attempts + 1,
         manager = :manager, worker = NULL, started_on = NULL, progress = NULL,
         last_updated = {{now}}
@@ -69,6 +91,25 @@ CLAIM = Sql(
     RETURNING o.id, o.type, o.queue, o.priority, o.payload, o.lease, o.attempts, o.crashes,
         o.max_attempts, o.timeout_ms, o.max_silence_ms, o.run_at, {{now}}""",
 )
+
+# Locked like a claim's, so that an order which somebody holds locked is not counted as waiting.
+WAITS = Sql(
+    sqlite=f"""
+    WITH {_LANE_SQLITE}
+    SELECT 1 {_WALK_SQLITE}
+    LIMIT 1""",
+    postgres=f"""
+    WITH {_LANE_POSTGRES}
+    SELECT 1 FROM ({_WALK_POSTGRES.format(most=_LOCKED.format(most="1"))} LIMIT 1) AS walk""",
+)
+
+# PostgreSQL only, where a claim sees the queues as they were when its statement began: each holds
+# this lock, shared, from before that, so a pause can wait for those that did not see it. The number
+# keeps it apart from other users of such locks.
+_CLAIMING = 7_022_684_131
+HOLD = Sql(f"SELECT pg_advisory_xact_lock_shared({_CLAIMING})")
+PATIENCE = Sql("SET LOCAL lock_timeout = '500ms'")
+WAIT = Sql(f"SELECT pg_advisory_xact_lock({_CLAIMING})")
 
 # Longer ago than anything, in ms: the bound of a lane that nothing was walked of before.
 EVER_MS = 10**15
@@ -97,6 +138,8 @@ def claim(
     parameters = claim_parameters(database.dialect, manager, lanes, free, most, short)
 
     def work(transaction: Transaction) -> list[Claimed]:
+        if transaction.dialect == "postgresql":
+            transaction.run(HOLD)
         rows = transaction.rows(CLAIM, parameters)
         if not rows:
             return []
@@ -110,6 +153,27 @@ def claim(
         return claimed
 
     return database.write(work)
+
+
+def waits(database: Database, lanes: Sequence[Lane]) -> bool:
+    """Whether a claim that walked these lanes would find an order. Raises `DatabaseAway`."""
+    return bool(lanes) and bool(database.read(WAITS, waits_parameters(lanes)))
+
+
+def wait_for_claims(database: Database) -> None:
+    """Return when every claim that began before has ended: at once on SQLite.
+
+    A manager that was stopped in the middle of one is not waited for longer than a second, since
+    others cannot claim meanwhile.
+    """
+
+    def work(transaction: Transaction) -> None:
+        transaction.run(PATIENCE)
+        transaction.run(WAIT)
+
+    if database.dialect == "postgresql":
+        with suppress(DatabaseAway):
+            database.write(work)
 
 
 def _apart(lanes: Sequence[Lane]) -> list[tuple[str, int, int, int]]:
@@ -127,12 +191,20 @@ def claim_parameters(
     dialect: str, manager: str, lanes: Sequence[Lane], free: int, most: int, short: Collection[str]
 ) -> dict[str, Any]:
     """What `CLAIM` is run with on this database."""
-    given: dict[str, Any] = {"free": free, "most": most, "manager": manager}
-    if dialect == "sqlite":
-        return given | {"lanes": json.dumps(_apart(lanes)), "short": json.dumps(list(short))}
-    queues, priorities, ages, walked = map(list, zip(*_apart(lanes), strict=True))
-    given |= {"queues": queues, "priorities": priorities, "ages": ages, "walked": walked}
-    return given | {"short": list(short)}
+    types = json.dumps(list(short)) if dialect == "sqlite" else list(short)
+    given = {"free": free, "most": most, "manager": manager, "short": types}
+    return given | {"lanes": _lanes(lanes)}
+
+
+def waits_parameters(lanes: Sequence[Lane]) -> dict[str, Any]:
+    """What `WAITS` is run with."""
+    return {"lanes": _lanes(lanes)}
+
+
+def _lanes(lanes: Sequence[Lane]) -> str:
+    """As JSON on PostgreSQL too: its driver takes longer to write four arrays than the server to
+    walk the lanes."""
+    return json.dumps(_apart(lanes))
 
 
 def holdings(database: Database, manager: str) -> list[Claimed]:

@@ -163,6 +163,8 @@ class Listener:
 
     def _notifications(self) -> bool:
         with self._database.session() as connection:
+            if self._database.pooled:
+                return self._rest()
             try:
                 connection.execute(f"LISTEN {CHANNEL}")
                 self._ready.set()
@@ -180,12 +182,20 @@ class Listener:
                 # A connection that listens must not go back to the pool.
                 self._database.discard()
 
+    def _rest(self) -> bool:
+        """Behind a pooler: LISTEN would be lost, or left to somebody else's connection."""
+        self._database.discard()
+        _log.warning("no wake-ups behind a pooler: only polling finds orders and cancels")
+        self._ready.set()
+        select.select([self._wake], [], [])
+        return True
+
     def _datagrams(self) -> bool:
         path = self._database.path
         assert path is not None
         folder = hints_folder(path)
         folder.mkdir(mode=0o700, exist_ok=True)
-        name = "".join(c if c.isalnum() else "-" for c in self._name)
+        name = file_name(self._name)
         place = folder / name
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ear, _short(folder) as short:
             place.unlink(missing_ok=True)
@@ -199,6 +209,11 @@ class Listener:
                     self._tell(ear.recv(64).decode(errors="replace"))
             finally:
                 place.unlink(missing_ok=True)
+
+
+def file_name(manager: str) -> str:
+    """A manager's name as the name of a file."""
+    return "".join(c if c.isalnum() else "-" for c in manager)
 
 
 def hints_folder(path: Path) -> Path:

@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from typing import NamedTuple
 
 from database import Database, Sql, Transaction
+from ledger.lifeline import UNPROVEN, Proof
 from ledger.record import note
 
 
@@ -22,6 +23,8 @@ class ManagerCard:
     queues: str | None
     heartbeat_ms: int
     stale_ms: int
+    process: str | None = None
+    proof: Proof = UNPROVEN
 
 
 class ManagerRow(NamedTuple):
@@ -43,9 +46,9 @@ class ManagerRow(NamedTuple):
 
 REGISTER = Sql("""
     INSERT INTO manager (id, host, pid, version, transport, state, slots, queues, heartbeat_ms,
-        stale_ms, epoch, proof, started_on, last_beat)
+        stale_ms, process, proof, epoch, server, started_on, last_beat)
     VALUES (:id, :host, :pid, :version, :transport, 'running', :slots, :queues, :heartbeat_ms,
-        :stale_ms, 0, 'none', {now}, {now})""")
+        :stale_ms, :process, :kind, :epoch, :server, {now}, {now})""")
 
 RETIRE = Sql("""
     UPDATE manager SET state = 'stopped', ended_on = {now}, last_beat = {now} WHERE id = :id""")
@@ -60,7 +63,7 @@ def register(database: Database, card: ManagerCard) -> None:
     """Make a new manager known. Raises `DatabaseAway`."""
 
     def work(transaction: Transaction) -> None:
-        transaction.run(REGISTER, asdict(card))
+        transaction.run(REGISTER, asdict(card) | card.proof._asdict())
         note(transaction, "manager_started", card.id, slots=card.slots)
 
     database.write(work)

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from database import Database, Sql, Transaction
 from ledger.ids import text_id
+from ledger.lifeline import UNPROVEN, Proof
 from ledger.orders import Beat, LostLease
 from models import NOTHING
 
@@ -27,25 +29,35 @@ RENEW = Sql(
     RETURNING o.id, o.lease""",
 )
 
+_by_lease = itemgetter(0, 1)
+
 STATUSES = Sql("SELECT id, status FROM job_order WHERE id {among}")
 
-BEAT = Sql(
-    "UPDATE manager SET last_beat = {now}, state = :state WHERE id = :id AND ended_on IS NULL"
-)
+# One that was given up as lost, and comes back, is there again; one that has stopped stays so.
+BEAT = Sql("""
+    UPDATE manager SET last_beat = {now}, state = :state, ended_on = NULL, proof = :kind,
+        epoch = :epoch, server = :server
+    WHERE id = :id AND state <> 'stopped'""")
 
 
 def renew(
-    database: Database, manager: str, beats: Sequence[Beat], state: str = "running"
+    database: Database,
+    manager: str,
+    beats: Sequence[Beat],
+    state: str = "running",
+    proof: Proof = UNPROVEN,
 ) -> list[LostLease]:
     """Sign of life for a manager and for what it holds; the leases that it has lost.
+
+    `proof` is what its lifeline says of its lock just now.
 
     A lost order that reads `cancelled` must be stopped; any other status means that somebody else
     took it back. Raises `DatabaseAway`.
     """
-    ordered = sorted(beats)
+    ordered = sorted(beats, key=_by_lease)
 
     def work(transaction: Transaction) -> list[LostLease]:
-        transaction.run(BEAT, {"id": manager, "state": state})
+        transaction.run(BEAT, {"id": manager, "state": state, **proof._asdict()})
         if not ordered:
             return []
         held = _renew(transaction, ordered)

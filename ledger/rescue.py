@@ -7,6 +7,7 @@ import random
 from typing import Any
 
 from database import Database, Sql, Transaction
+from ledger.death import Suspect
 from ledger.ids import text_id
 from ledger.orders import Rescued
 from ledger.record import Record, keep_attempts
@@ -15,18 +16,35 @@ from models import FAILED, PENDING, WIP
 MAX_CRASHES = 3
 BATCH = 500
 
-# A holder's own stale time decides; `:stale` is for orders whose manager's row is gone.
-_STALE = """
-    SELECT o.id, o.lease, o.type, o.queue, o.manager, o.worker, o.attempts, o.crashes,
-        o.started_on, o.last_updated
-    FROM job_order AS o LEFT JOIN manager AS m ON m.id = o.manager
-    WHERE o.status = 'wip' AND o.last_updated < {now} - coalesce(m.stale_ms, :stale)
-    ORDER BY {order} LIMIT :most"""
+SILENT = "no sign of life from {} for its stale time"
+DEAD = "the process of {} is gone: nobody holds its lock"
 
-# The plus keeps SQLite from walking the whole table for the order of its key.
-STALE = Sql(
-    sqlite=_STALE.replace("{order}", "+o.id"),
-    postgres=_STALE.replace("{order}", "o.id") + " FOR UPDATE OF o SKIP LOCKED",
+_COLUMNS = """o.id, o.lease, o.type, o.queue, o.manager, o.worker, o.attempts, o.crashes,
+        o.started_on, o.last_updated"""
+
+
+def _locking(selection: str, also: str = "") -> Sql:
+    """The selection in the order of ids, locked; the plus keeps SQLite from walking the whole
+    table for that order."""
+    return Sql(
+        sqlite=f"{selection} ORDER BY +o.id LIMIT :most",
+        postgres=f"{selection} ORDER BY o.id LIMIT :most FOR UPDATE OF o SKIP LOCKED {also}",
+    )
+
+
+# A holder's own stale time decides; `:stale` is for orders whose manager's row is gone.
+STALE = _locking(f"""
+    SELECT {_COLUMNS} FROM job_order AS o LEFT JOIN manager AS m ON m.id = o.manager
+    WHERE o.status = 'wip' AND o.last_updated < {{now}} - coalesce(m.stale_ms, :stale)""")
+
+# The proof is asked for again here: who lives has taken its lock anew, under another epoch. Its row
+# is locked too, since only locked rows are looked at again when a beat of it commits meanwhile.
+ORPHANED = _locking(
+    f"""
+    SELECT {_COLUMNS} FROM manager AS m JOIN job_order AS o ON o.manager = m.id
+    WHERE m.id = :dead AND m.epoch = :epoch AND m.proof = 'lock' AND m.ended_on IS NULL
+        AND o.status = 'wip'""",
+    "FOR SHARE OF m SKIP LOCKED",
 )
 
 TAKE_BACK = Sql("""
@@ -54,10 +72,37 @@ def rescue(
     `max_crashes`-th crash. At most 500 at a time. `stale_ms` is for holders that left no row.
     Raises `DatabaseAway`.
     """
+    sought = {"stale": stale_ms, "most": BATCH}
+    return _rescue(database, STALE, sought, SILENT, max_crashes, rng)
+
+
+def rescue_orphans(
+    database: Database,
+    dead: Suspect,
+    *,
+    max_crashes: int = MAX_CRASHES,
+    rng: random.Random | None = None,
+) -> list[Rescued]:
+    """The same for the orders of a manager that is proven dead, whatever its stale time.
+
+    None when it has taken its lock again since. Raises `DatabaseAway`.
+    """
+    sought = {"dead": dead.id, "epoch": dead.epoch, "most": BATCH}
+    return _rescue(database, ORPHANED, sought, DEAD, max_crashes, rng)
+
+
+def _rescue(
+    database: Database,
+    selection: Sql,
+    sought: dict[str, Any],
+    reason: str,
+    max_crashes: int,
+    rng: random.Random | None,
+) -> list[Rescued]:
     chance = rng or random.Random()  # noqa: S311 (jitter, no secret)
 
     def work(transaction: Transaction) -> list[Rescued]:
-        rows = transaction.rows(STALE, {"stale": stale_ms, "most": BATCH})
+        rows = transaction.rows(selection, sought)
         if not rows:
             return []
         lost = [_lost(row) for row in rows]
@@ -65,9 +110,10 @@ def rescue(
         dead = [order for order in lost if order["crashes"] + 1 >= max_crashes]
         for order in back:
             order["delay_ms"] = backoff_ms(order["crashes"] + 1, chance)
-            order["error"] = _error("WorkerLost", order, "it will run again")
+            order["error"] = _error("WorkerLost", order, reason, "it will run again")
         for order in dead:
-            order["error"] = _error("Crashed", order, f"crash {max_crashes}, the last allowed")
+            last = f"crash {max_crashes}, the last allowed"
+            order["error"] = _error("Crashed", order, reason, last)
         transaction.many(TAKE_BACK, back)
         keep_attempts(transaction, [order | {"outcome": "worker_lost"} for order in back])
         transaction.many(GIVE_UP, dead)
@@ -101,8 +147,8 @@ def _lost(row: tuple[Any, ...]) -> dict[str, Any]:
     return order
 
 
-def _error(kind: str, order: dict[str, Any], fate: str) -> str:
-    message = f"no sign of life from {order['manager']} for its stale time; {fate}"
+def _error(kind: str, order: dict[str, Any], reason: str, fate: str) -> str:
+    message = f"{reason.format(order['manager'])}; {fate}"
     return json.dumps({"type": kind, "message": message})
 
 

@@ -1,13 +1,16 @@
 """Moves that people make: cancel, retry by hand, retrieve, delete; pausing a queue.
 
-Each locks its order, then moves it with a statement that repeats the guard.
+Each locks its orders, by id, then moves them with a statement that repeats the guard.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from database import Database, Sql, Transaction
+from database import Database, Row, Sql, Transaction
+from ledger.claim import wait_for_claims
+from ledger.ids import text_id
 from ledger.orders import COLUMNS, MoveRefused, OrderRow, UnknownOrder, order_row
 from ledger.record import Record, keep_attempts, note
 from models import (
@@ -29,10 +32,26 @@ LOCK = Sql(
     postgres=f"SELECT {COLUMNS} FROM job_order WHERE id = :id FOR UPDATE",
 )
 
-CANCEL = Sql(f"""
+# The guards are expressions that no index or statistic matches: else a planner may prefer to walk
+# all pending or running orders.
+_LIVE = "status || '' IN ('pending', 'wip')"
+_ENDED = "status || '' IN ('completed', 'retrieved', 'failed', 'cancelled')"
+
+# Orders in any other state are neither locked nor waited for.
+_LOCK_MANY = "SELECT id, status FROM job_order WHERE id {{among}} AND {guard}"
+LOCK_LIVE, LOCK_ENDED = (
+    Sql(
+        sqlite=_LOCK_MANY.format(guard=guard),
+        postgres=_LOCK_MANY.format(guard=guard) + " ORDER BY id FOR UPDATE",
+    )
+    for guard in (_LIVE, _ENDED)
+)
+
+_CANCEL = f"""
     UPDATE job_order SET status = 'cancelled', completed_on = {{now}}, last_updated = {{now}},
         run_ms = CASE WHEN started_on IS NOT NULL THEN {{now}} - started_on END
-    WHERE id = :id AND status IN ('pending', 'wip') RETURNING {COLUMNS}""")
+    WHERE id WHICH AND {_LIVE} RETURNING {COLUMNS}"""
+CANCEL, CANCEL_MANY = (Sql(_CANCEL.replace("WHICH", which)) for which in ("= :id", "{among}"))
 
 RETRY = Sql(f"""
     UPDATE job_order SET status = 'pending', attempts = 0, crashes = 0, run_at = {{now}},
@@ -44,10 +63,9 @@ RETRIEVE = Sql("""
     UPDATE job_order SET status = 'retrieved', retrieved_on = {now}
     WHERE id = :id AND status = 'completed' RETURNING queue, type""")
 
-DELETE = Sql("""
-    DELETE FROM job_order WHERE id = :id
-    AND status IN ('completed', 'retrieved', 'failed', 'cancelled')""")
-DELETE_ATTEMPTS = Sql("DELETE FROM attempt WHERE order_id = :id")
+DELETE = Sql(f"""
+    DELETE FROM job_order WHERE id {{among}} AND {_ENDED} RETURNING id, queue, type, status""")
+DELETE_ATTEMPTS = Sql("DELETE FROM attempt WHERE order_id {among}")
 
 HISTORY = Sql("""
     SELECT lease, number, outcome, manager, worker, started_on, ended_on, run_ms, error
@@ -106,15 +124,27 @@ def cancel(database: Database, order_id: str) -> OrderRow:
 
     def work(transaction: Transaction) -> OrderRow:
         before = _lock(transaction, order_id, "cancel", (PENDING, WIP))
-        after = order_row(transaction.rows(CANCEL, {"id": transaction.key(order_id)})[0])
-        record = Record()
-        # A run that was cut short counts towards the times of runs like any other ending.
-        record.move(after.queue, after.type, before.status, CANCELLED, after.run_ms)
-        record.event("cancelled", [after.id], after.manager, before=before.status)
-        record.write(transaction)
-        return after
+        rows = transaction.rows(CANCEL, {"id": transaction.key(order_id)})
+        return _cancelled(transaction, {before.id: before.status}, rows)[0]
 
     return database.write(work)
+
+
+def cancel_many(database: Database, order_ids: Iterable[str]) -> list[OrderRow]:
+    """Cancel those of these orders that have not ended; they, as they are now, sorted by id.
+
+    Unknown orders and those that have ended are passed over. Raises `DatabaseAway`.
+    """
+    given = list(order_ids)
+
+    def work(transaction: Transaction) -> list[OrderRow]:
+        before = _lock_many(transaction, LOCK_LIVE, given)
+        if not before:
+            return []
+        rows = transaction.rows(CANCEL_MANY, {"ids": transaction.ids(before)})
+        return _cancelled(transaction, before, rows)
+
+    return database.write(work) if given else []
 
 
 def retry(database: Database, order_id: str) -> OrderRow:
@@ -159,26 +189,38 @@ def delete(database: Database, order_id: str) -> OrderRow:
 
     def work(transaction: Transaction) -> OrderRow:
         before = _lock(transaction, order_id, "delete", ENDED)
-        key = {"id": transaction.key(order_id)}
-        transaction.run(DELETE, key)
-        transaction.run(DELETE_ATTEMPTS, key)
-        record = Record()
-        record.move(before.queue, before.type, before.status, NOTHING)
-        record.event("deleted", [before.id])
-        record.write(transaction)
+        _delete(transaction, [order_id])
         return before
 
     return database.write(work)
 
 
+def delete_many(database: Database, order_ids: Iterable[str]) -> int:
+    """Delete those of these orders that have ended, with their history; how many.
+
+    Unknown orders and those that have not ended are passed over. Raises `DatabaseAway`.
+    """
+    given = list(order_ids)
+
+    def work(transaction: Transaction) -> int:
+        ended = _lock_many(transaction, LOCK_ENDED, given)
+        return _delete(transaction, list(ended)) if ended else 0
+
+    return database.write(work) if given else 0
+
+
 def pause(database: Database, queue: str = ALL_QUEUES) -> None:
-    """Stop all claims from a queue, or from every one. Raises `DatabaseAway`."""
+    """Stop all claims from a queue, or from every one, those under way included.
+
+    Raises `DatabaseAway`.
+    """
 
     def work(transaction: Transaction) -> None:
         transaction.run(PAUSE, {"name": queue})
         note(transaction, "queue_paused", queue=queue)
 
     database.write(work)
+    wait_for_claims(database)
 
 
 def resume(database: Database, queue: str = ALL_QUEUES) -> None:
@@ -204,6 +246,43 @@ def _lock(transaction: Transaction, order_id: str, move: str, allowed: tuple[str
     if order.status not in allowed:
         raise MoveRefused(move, order.status, allowed)
     return order
+
+
+def _lock_many(transaction: Transaction, lock: Sql, order_ids: Sequence[str]) -> dict[str, str]:
+    """The status of each order that `lock` finds movable, sorted by id."""
+    rows = transaction.rows(lock, {"ids": transaction.ids(order_ids)})
+    return dict(sorted((text_id(order_id), status) for order_id, status in rows))
+
+
+def _cancelled(
+    transaction: Transaction, before: Mapping[str, str], rows: Iterable[Row]
+) -> list[OrderRow]:
+    """Note what was cancelled; the orders, sorted by id."""
+    orders = sorted(map(order_row, rows))
+    record = Record()
+    for order in orders:
+        # A run that was cut short counts towards the times of runs like any other ending.
+        record.move(order.queue, order.type, before[order.id], CANCELLED, order.run_ms)
+    ids = [order.id for order in orders]
+    if len(orders) == 1:
+        record.event("cancelled", ids, orders[0].manager, before=before[ids[0]])
+    else:
+        managers = [order.manager for order in orders]
+        record.event("cancelled", ids, managers=managers, before=[before[one] for one in ids])
+    record.write(transaction)
+    return orders
+
+
+def _delete(transaction: Transaction, order_ids: Sequence[str]) -> int:
+    ids = {"ids": transaction.ids(order_ids)}
+    gone = transaction.rows(DELETE, ids)
+    transaction.run(DELETE_ATTEMPTS, ids)
+    record = Record()
+    for _, queue, kind, status in gone:
+        record.move(queue, kind, status, NOTHING)
+    record.event("deleted", sorted(text_id(row[0]) for row in gone))
+    record.write(transaction)
+    return len(gone)
 
 
 def _keep_attempt(transaction: Transaction, order: OrderRow) -> None:

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, Protocol
 
 from jobs.context import Context
+from manager.outcome import HANDED_BACK, Outcome
+
+
+class Apart(Protocol):
+    """An attempt that runs in a process of its own, and so can be ended from any thread."""
+
+    def end(self, outcome: Outcome) -> bool:
+        """End it with all that it started, which takes its grace; this becomes its outcome.
+
+        False when it ended by itself before, or something else is ending it.
+        """
 
 
 class Assignment:
     """An order, the context its job sees, and which worker has it since when.
 
     `order` is the claimed order: its id, type, payload, lease, attempts and limits. `started`
-    is on the monotonic clock, None before; so is `claimed`.
+    is on the monotonic clock, None before; so is `claimed`. `apart` is set while a child process
+    has it.
     """
 
-    __slots__ = ("claimed", "context", "order", "started", "told", "worker")
+    __slots__ = ("apart", "claimed", "context", "order", "started", "told", "worker")
 
     def __init__(self, order: Any) -> None:
         self.order = order
@@ -24,6 +36,7 @@ class Assignment:
         self.worker: str | None = None
         self.started: float | None = None
         self.told = False
+        self.apart: Apart | None = None
 
     @property
     def id(self) -> str:
@@ -46,9 +59,14 @@ class Assignment:
         return None if self.started is None else int((time.monotonic() - self.started) * 1000)
 
     def tell_to_stop(self) -> None:
-        """Set the job's `context.cancelled`; a thread cannot be made to look."""
+        """Set the job's `context.cancelled`; a thread cannot be made to look.
+
+        A child process gets its grace, and is killed with all that it started. Safe twice.
+        """
         self.told = True
         # Read after the flag is set: a run that makes its context later than this sees the flag.
-        context = self.context
+        context, apart = self.context, self.apart
         if context is not None:
             context.cancel()
+        if apart is not None:
+            apart.end(Outcome(HANDED_BACK))

@@ -18,10 +18,9 @@ from models import ALL_QUEUES
 
 # While outcomes wait unwritten in this number, nothing more is taken on.
 MOST_UNWRITTEN = 4 * AHEAD_ORDERS
-RESTOCK = AHEAD_ORDERS // 2
 UNWRITTEN_SECONDS = 0.01
 LAPSED_SECONDS = 0.2
-QUEUES_SECONDS = 1.0
+QUEUES_SECONDS = 0.5
 
 
 class Claimer:
@@ -52,7 +51,14 @@ class Claimer:
         self._unwritten = unwritten
         self._poll_seconds = poll_seconds
         self._looked = 0.0
-        self._unsure = False
+        # The one before it may have left a claim without an owner.
+        self._unsure = True
+        self._retired = False
+        self.taken = 0
+
+    def retire(self) -> None:
+        """Another takes its place: what a claim under way still brings is handed back."""
+        self._retired = True
 
     def step(self) -> float:
         """Claim once. Raises `DatabaseAway`."""
@@ -82,8 +88,11 @@ class Claimer:
         load = self._pool.load()
         free = max(0, self._pool.max_workers - load)
         waiting = max(0, load - self._pool.max_workers)
-        ahead = max(0, self._pace.ahead(self._pool.max_workers - self._long_runs()) - waiting)
-        return free, (ahead if free or ahead >= RESTOCK else 0)
+        stock = self._pace.ahead(self._pool.max_workers - self._long_runs())
+        ahead = max(0, stock - waiting)
+        # Restocked at its half, so that the workers need not wait while that claim is under way.
+        self._pool.low_mark = self._pool.max_workers + stock // 2
+        return free, (ahead if free or ahead >= max(1, stock - stock // 2) else 0)
 
     def _long_runs(self) -> int:
         """How many workers are inside a long run: nothing may wait behind those."""
@@ -96,16 +105,28 @@ class Claimer:
         self._unsure = True
         claimed = claim(self._database, self._manager, lanes, free, ahead, short)
         self._unsure = False
+        self._lanes.took(claimed)
         return claimed
 
     def _hand_out(self, claimed: Sequence[Claimed]) -> None:
         assignments = [Assignment(order) for order in claimed]
+        if self._retired:
+            self._hand_back(assignments)
+            return
+        self.taken += len(claimed)
         self._leases.add(assignments)
         for assignment in assignments:
             try:
                 self._pool._queue(assignment.guid, self._execute, {"assignment": assignment})
             except (NoFreeSlot, PoolStopped):  # stopped while the claim was under way
                 self._deliver(assignment, Outcome(HANDED_BACK))
+
+    def _hand_back(self, assignments: Sequence[Assignment]) -> None:
+        held = {(one.id, one.order.lease) for one in self._leases.held()}
+        ours = [one for one in assignments if (one.id, one.order.lease) not in held]
+        self._leases.add(ours)
+        for assignment in ours:
+            self._deliver(assignment, Outcome(HANDED_BACK))
 
     def _adopt(self) -> None:
         """Take up orders of a claim whose commit was never answered, as if it had been."""

@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable
 from types import TracebackType
+from typing import Any
 
 import exact_json
 from jobs import registry
@@ -25,26 +26,44 @@ Deliver = Callable[[Assignment, Outcome], None]
 class Executor:
     """Runs assignments on whatever thread calls it, and delivers what each came to."""
 
-    def __init__(self, begin: Callable[[Assignment], bool], deliver: Deliver) -> None:
-        """`begin` says whether the assignment is still to be run; `deliver` gets the outcome."""
+    def __init__(
+        self,
+        begin: Callable[[Assignment], bool],
+        deliver: Deliver,
+        run_apart: Callable[[Assignment], Outcome] | None = None,
+    ) -> None:
+        """`begin` says whether the assignment is still to be run; `deliver` gets the outcome.
+
+        `run_apart` runs one in a child process; without it all run on the calling thread.
+        """
         self._begin = begin
         self._deliver = deliver
+        self._run_apart = run_apart or run
 
     def execute(self, assignment: Assignment) -> None:
         """Run it unless it was ended while it waited; deliver the outcome."""
         assignment.worker = threading.current_thread().name
         if self._begin(assignment):
-            self._deliver(assignment, run(assignment))
+            runner = self._run_apart if _needs_process(assignment.order) else run
+            self._deliver(assignment, runner(assignment))
 
 
-def run(assignment: Assignment) -> Outcome:
+def _needs_process(order: Any) -> bool:
+    """Whether its type asks for a process, or it may be what took its last holder down."""
+    try:
+        return order.crashes > 0 or registry.get(order.type).isolation == "process"
+    except UnknownType:
+        return False
+
+
+def run(assignment: Assignment, make_context: Callable[..., Context] = Context) -> Outcome:
     """Call the job's function; whatever it does becomes an `Outcome`, never an exception."""
     order = assignment.order
     try:
         job = registry.get(order.type)
     except UnknownType as error:
         return Outcome(UNKNOWN_TYPE, error_type="UnknownType", message=str(error))
-    context = Context(order.id, order.attempts, order.lease, order.timeout_ms / 1000)
+    context = make_context(order.id, order.attempts, order.lease, order.timeout_ms / 1000)
     assignment.context = context
     if assignment.told:
         context.cancel()

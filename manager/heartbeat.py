@@ -6,13 +6,15 @@ import json
 import math
 import threading
 import time
+from collections.abc import Callable
 
 import structlog
 
 from database import Database, DatabaseAway
-from ledger import Beat, LostLease, renew
+from ledger import Beat, LostLease, Proof, renew
 from manager.assignment import Assignment
 from manager.leases import Leases
+from manager.outcome import HANDED_BACK, Outcome
 from models import CANCELLED
 
 log = structlog.get_logger("capataz.manager")
@@ -21,7 +23,17 @@ log = structlog.get_logger("capataz.manager")
 class Heartbeat:
     """One beat renews all leases in one statement; `tick` may be called early, from any thread."""
 
-    def __init__(self, database: Database, manager: str, leases: Leases) -> None:
+    def __init__(
+        self,
+        database: Database,
+        manager: str,
+        leases: Leases,
+        put: Callable[[Assignment, Outcome], None],
+        proof: Callable[[], Proof] = Proof,
+    ) -> None:
+        """`put` takes an outcome to be written; `proof` tells what the lifeline says just now."""
+        self._put = put
+        self._proof = proof
         self._database = database
         self._manager = manager
         self._leases = leases
@@ -64,7 +76,7 @@ class Heartbeat:
         self._unsent = {}
         if beats:
             try:
-                lost = renew(self._database, self._manager, beats, self.state)
+                lost = renew(self._database, self._manager, beats, self.state, self._proof())
             except DatabaseAway:
                 told = {beat.id: beat.progress for beat in beats if beat.progress}
                 self._unsent = {a: told[a.id] for a in self._leases.open() if a.id in told}
@@ -77,7 +89,7 @@ class Heartbeat:
             Beat(a.id, a.order.lease, a.worker if a.started is not None else None, a.age_ms())
             for a in held
         ]
-        return renew(self._database, self._manager, beats, self.state)
+        return renew(self._database, self._manager, beats, self.state, self._proof())
 
     def _missed(self, reason: str) -> None:
         if not self._failing:
@@ -88,7 +100,7 @@ class Heartbeat:
             held = self._leases.open()
             log.error("leases can no longer be trusted; stopping own work", orders=len(held))
             for assignment in held:
-                self._stop(assignment)
+                self._hand_back(assignment)
 
     def _lose(self, lease: LostLease) -> None:
         assignment = self._leases.get(lease.id)
@@ -104,6 +116,14 @@ class Heartbeat:
             return  # the writer will report it and learn the same
         self._stop(assignment)
         self._leases.release([(lease.id, lease.lease)])
+
+    def _hand_back(self, assignment: Assignment) -> None:
+        """Tell a running job; what has not begun goes back, should nobody else have taken it by
+        the time that this can be written."""
+        waits = assignment.started is None and assignment.apart is None
+        if waits and self._leases.settle(assignment):
+            self._put(assignment, Outcome(HANDED_BACK))
+        assignment.tell_to_stop()
 
     def _stop(self, assignment: Assignment) -> None:
         """Tell a running job; what has not begun never will."""

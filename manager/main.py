@@ -5,17 +5,21 @@ from __future__ import annotations
 import os
 import secrets
 import socket
-
-import structlog
+from collections.abc import Callable
+from dataclasses import dataclass
 
 from database import Database
 from jobs import registry
-from ledger import ManagerCard, register
+from ledger import Lifeline, ManagerCard, process_mark, register, server_uptime
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
 from manager.bookkeeper import Bookkeeper
+from manager.children import Children
 from manager.claimer import Claimer
+from manager.claiming import Claiming
+from manager.consumption import ConsumptionWatchdog
 from manager.executor import Executor
+from manager.failure_detector import FailureDetector
 from manager.heartbeat import Heartbeat
 from manager.lanes import Lanes
 from manager.leases import Leases
@@ -29,12 +33,15 @@ from manager.watchman import Watchman
 from manager.writer import Writer
 from settings import VERSION, Settings
 
-log = structlog.get_logger("capataz.manager")
-
-WATCH_SECONDS = 0.25
+# Each of these costs an idle manager some CPU: none is quicker than it must be.
+WATCH_SECONDS = 0.5
+CHILDREN_SECONDS = 10.0
 PROGRESS_SECONDS = 1.0
 FOLD_SECONDS = 10.0
+LOOK_SECONDS = 1.0
 RESCUES_PER_STALE_TIME = 6
+STALLED_POLLS = 10
+LOOKS = 5
 
 
 def manager_id() -> str:
@@ -42,31 +49,50 @@ def manager_id() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
+@dataclass(frozen=True, slots=True)
+class _Core:
+    """What nearly every part of a manager works with."""
+
+    settings: Settings
+    database: Database
+    name: str
+    pool: ManageWorker
+    leases: Leases
+    pace: Pace
+    writer: Writer
+    heartbeat: Heartbeat
+
+    def deliver(self, assignment: Assignment, outcome: Outcome) -> None:
+        """Take the outcome of an attempt, if nothing else has ended it."""
+        if self.leases.settle(assignment):
+            self.writer.put(assignment, outcome)
+
+
 def build(settings: Settings, database: Database) -> Supervisor:
     """Put a manager together and make it known. Raises `DatabaseAway`, `jobs.errors.LoadError`."""
     registry.load(settings.jobs)
-    _warn_of_isolation()
     name = manager_id()
-    register(database, _card(settings, name))
+    lifeline = Lifeline(database, name)
+    lifeline.start()
+    try:
+        register(database, _card(settings, name, lifeline))
+    except BaseException:
+        lifeline.close()
+        raise
     bell = Bell(database)
-    leases = Leases(settings.stale_seconds)
-    pace = Pace()
-    writer = Writer(database, name, leases, pace, bell.ring)
-    heartbeat = Heartbeat(database, name, leases)
-    pool = ManageWorker(
-        settings.max_workers,
-        min_workers=settings.min_workers,
-        backlog=2 * AHEAD_ORDERS,
-        name=name,
-        low_mark=AHEAD_ORDERS // 2,
+    core = _core(settings, database, name, lifeline, bell)
+    lifeline.changed = core.heartbeat.tick
+    children = Children(settings.jobs)
+    claiming = Claiming(_claimers(core, children))
+    core.pool.on_room = claiming.wake
+    watchman = Watchman(core.leases, core.pool, core.writer.put, settings.max_workers)
+    watchdog = ConsumptionWatchdog(
+        database, claiming, core.pool, settings.queues, STALLED_POLLS * settings.poll_seconds
     )
-    claiming = Loop("claimer", _claimer(settings, database, name, pool, leases, pace, writer).step)
-    pool.on_room = claiming.wake
-    watchman = Watchman(leases, pool, writer.put, settings.max_workers)
 
     def heard(hint: str) -> None:
         if hint == CANCEL:
-            heartbeat.tick()
+            core.heartbeat.tick()
         else:
             claiming.wake()
 
@@ -74,70 +100,93 @@ def build(settings: Settings, database: Database) -> Supervisor:
         Parts(
             database=database,
             manager=name,
-            pool=pool,
-            leases=leases,
-            writer=writer,
-            heartbeat=heartbeat,
+            lifeline=lifeline,
+            pool=core.pool,
+            leases=core.leases,
+            writer=core.writer,
+            heartbeat=core.heartbeat,
             claiming=claiming,
-            writing=Loop("writer", writer.step, nudge=writer.nudge),
+            writing=Loop("writer", core.writer.step, nudge=core.writer.nudge),
             listener=Listener(database, name, heard),
             bell=bell,
-            duties=_duties(settings, database, heartbeat, watchman),
+            children=children,
+            duties=_duties(core, watchman, watchdog, children),
             grace_seconds=settings.grace_seconds,
         )
     )
     watchman.too_many = lambda: supervisor.fail("too many hung threads: only a new process helps")
+    watchdog.give_up = lambda: supervisor.fail("work waits and none is taken: a new process may")
     return supervisor
 
 
-def _claimer(
-    settings: Settings,
-    database: Database,
-    name: str,
-    pool: ManageWorker,
-    leases: Leases,
-    pace: Pace,
-    writer: Writer,
-) -> Claimer:
-    def deliver(assignment: Assignment, outcome: Outcome) -> None:
-        if leases.settle(assignment):
-            writer.put(assignment, outcome)
-
-    return Claimer(
+def _core(
+    settings: Settings, database: Database, name: str, lifeline: Lifeline, bell: Bell
+) -> _Core:
+    leases = Leases(settings.stale_seconds)
+    pace = Pace()
+    writer = Writer(database, name, leases, pace, bell.ring)
+    return _Core(
+        settings,
         database,
         name,
-        pool=pool,
-        leases=leases,
-        lanes=Lanes(settings.queues),
-        pace=pace,
-        execute=Executor(leases.is_open, deliver).execute,
-        deliver=deliver,
-        unwritten=writer.unwritten,
-        poll_seconds=settings.poll_seconds,
+        ManageWorker(
+            settings.max_workers,
+            min_workers=settings.min_workers,
+            backlog=2 * AHEAD_ORDERS,
+            name=name,
+        ),
+        leases,
+        pace,
+        writer,
+        Heartbeat(database, name, leases, writer.put, lambda: lifeline.proof),
     )
 
 
+def _claimers(core: _Core, children: Children) -> Callable[[], Claimer]:
+    lanes = Lanes(core.settings.queues)
+    executor = Executor(core.leases.is_open, core.deliver, children.run)
+
+    def make() -> Claimer:
+        return Claimer(
+            core.database,
+            core.name,
+            pool=core.pool,
+            leases=core.leases,
+            lanes=lanes,
+            pace=core.pace,
+            execute=executor.execute,
+            deliver=core.deliver,
+            unwritten=core.writer.unwritten,
+            poll_seconds=core.settings.poll_seconds,
+        )
+
+    return make
+
+
 def _duties(
-    settings: Settings, database: Database, heartbeat: Heartbeat, watchman: Watchman
+    core: _Core, watchman: Watchman, watchdog: ConsumptionWatchdog, children: Children
 ) -> tuple[Duty, ...]:
-    rescuer = Rescuer(database, settings.stale_seconds, heartbeat.is_steady)
+    settings, database, heartbeat = core.settings, core.database, core.heartbeat
+
+    def is_steady(seconds: float) -> bool:
+        """Whether others had the time to beat since an outage, seen from here or not."""
+        return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
+
+    rescuer = Rescuer(database, settings.stale_seconds, is_steady)
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
         Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
         Duty("watchman", watchman.tick, WATCH_SECONDS),
+        Duty("children", children.tick, CHILDREN_SECONDS),
         Duty("rescuer", rescuer.tick, rescue_seconds),
+        Duty("failure detector", FailureDetector(database, core.name).tick, LOOK_SECONDS),
+        Duty("watchdog", watchdog.tick, watchdog.patience_seconds / LOOKS),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
     )
 
 
-def _warn_of_isolation() -> None:
-    apart = [name for name in registry.names() if registry.get(name).isolation == "process"]
-    if apart:
-        log.warning("isolation=process has no effect yet; these types run in threads", types=apart)
-
-
-def _card(settings: Settings, name: str) -> ManagerCard:
+def _card(settings: Settings, name: str, lifeline: Lifeline) -> ManagerCard:
     return ManagerCard(
         id=name,
         host=socket.gethostname(),
@@ -148,4 +197,6 @@ def _card(settings: Settings, name: str) -> ManagerCard:
         queues=",".join(settings.queues) or None,
         heartbeat_ms=round(settings.heartbeat_seconds * 1000),
         stale_ms=round(settings.stale_seconds * 1000),
+        process=process_mark(os.getpid()),
+        proof=lifeline.proof,
     )

@@ -28,7 +28,8 @@ class ManageWorker:
     `backlog` targets more are taken while all slots are busy; they start in order. Threads are
     made when they are first needed, beyond the `min_workers` that are there from the first on;
     `name` begins the names of the threads.
-    `on_room` is called when a slot comes free, and when the backlog has sunk to `low_mark`.
+    `on_room` is called when a slot comes free, and when the load has sunk to
+    `low_mark`, which may be changed at any time.
     """
 
     def __init__(
@@ -38,7 +39,6 @@ class ManageWorker:
         min_workers: int = 0,
         backlog: int = 0,
         name: str = "worker",
-        low_mark: int = 0,
     ) -> None:
         if max_workers < 1:
             raise ValueError(f"max_workers is {max_workers}: it must be at least 1")
@@ -56,7 +56,7 @@ class ManageWorker:
         self._thread_numbers = itertools.count(1)
         self._waiting = 0
         self._stopped = False
-        self._low_mark = low_mark
+        self.low_mark = 0
         self.on_room: Callable[[], None] | None = None
 
     def queue(
@@ -110,7 +110,7 @@ class ManageWorker:
             if self._waiting:
                 self._room.notify_all()
             load = len(self._accepted)
-        if self.on_room is not None and (load < self.max_workers or load == self._low_mark):
+        if self.on_room is not None and (load < self.max_workers or load == self.low_mark):
             self.on_room()
 
     def is_available_slot(self) -> bool:

@@ -6,9 +6,10 @@ import json
 import random
 from typing import Any
 
-from ledger import Ending, backoff_ms
+from ledger import MAX_CRASHES, Ending, backoff_ms
 from manager.assignment import Assignment
 from manager.outcome import (
+    CRASHED,
     ERROR,
     FATAL,
     HANDED_BACK,
@@ -54,6 +55,15 @@ def _unhappy(ending: Ending, order: Any, outcome: Outcome, chance: random.Random
             ending.delay_ms = UNKNOWN_TYPE_DELAY_MS
         return
     ending.error = error_text(outcome)
+    if outcome.kind == CRASHED:
+        crashes = order.crashes + 1
+        ending.crashed = True
+        if crashes >= MAX_CRASHES:
+            ending.to = FAILED
+        else:
+            ending.to, ending.kind = PENDING, "retrying"
+            ending.delay_ms = backoff_ms(crashes, chance)
+        return
     spent = order.attempts - order.crashes
     if outcome.kind == FATAL or spent >= order.max_attempts:
         ending.to = FAILED
@@ -68,7 +78,17 @@ def _unhappy(ending: Ending, order: Any, outcome: Outcome, chance: random.Random
 
 def error_text(outcome: Outcome) -> str:
     """The error as the order shows it, as JSON text."""
-    error = {"type": outcome.error_type or "Error", "message": outcome.message or ""}
-    if outcome.traceback:
-        error["traceback"] = outcome.traceback
-    return json.dumps(error)
+    error: dict[str, Any] = {
+        "type": outcome.error_type or "Error",
+        "message": outcome.message or "",
+    }
+    usage = outcome.usage
+    more = {
+        "traceback": outcome.traceback or None,
+        "output": outcome.output or None,
+        "signal": outcome.signal,
+        "exitCode": outcome.exit_code,
+        "maxRssMb": None if usage is None else round(usage.max_rss_mb, 1),
+        "cpuSeconds": None if usage is None else round(usage.cpu_seconds, 3),
+    }
+    return json.dumps(error | {name: v for name, v in more.items() if v is not None})

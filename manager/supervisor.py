@@ -16,8 +16,10 @@ from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from database import Database, DatabaseAway
-from ledger import retire
+from ledger import Lifeline, retire
 from ledger.hints import Bell, Listener
+from manager.children import Children
+from manager.claiming import Claiming
 from manager.heartbeat import Heartbeat
 from manager.leases import Leases
 from manager.loop import Loop
@@ -52,14 +54,16 @@ class Parts:
 
     database: Database
     manager: str
+    lifeline: Lifeline
     pool: ManageWorker
     leases: Leases
     writer: Writer
     heartbeat: Heartbeat
-    claiming: Loop
+    claiming: Claiming
     writing: Loop
     listener: Listener
     bell: Bell
+    children: Children
     duties: tuple[Duty, ...]
     grace_seconds: float
 
@@ -136,6 +140,7 @@ class Supervisor:
         self._wait_for_workers(until)
         self._hand_back(started=True)
         parts.pool.stop()
+        parts.children.close()
         # The writer after all who write; the heartbeat last, so that no lease ends before.
         drained = self._drain(until)
         parts.writing.stop(LOOP_SECONDS)
@@ -157,6 +162,8 @@ class Supervisor:
             except DatabaseAway as error:
                 log.warning("could not sign off", reason=str(error))
             finally:
+                # Last: from here on others may take what is left.
+                parts.lifeline.close()
                 parts.database.close()
 
         signing = threading.Thread(target=sign, name="sign-off", daemon=True)
@@ -168,8 +175,8 @@ class Supervisor:
         self._wishes.put(ASKED)
 
     def _watch(self) -> None:
-        for loop in (self._parts.claiming, self._parts.writing):
-            if not loop.alive():
+        for part in (self._parts.claiming, self._parts.writing):
+            if not part.alive():
                 self.fail("a loop of the manager has ended by itself")
 
     def _wait_for_workers(self, until: float) -> None:
@@ -188,10 +195,12 @@ class Supervisor:
     def _hand_back(self, *, started: bool) -> None:
         """Give orders back with their attempt: their next holder begins again."""
         for assignment in self._parts.leases.open():
-            if (assignment.started is not None) is started:
-                if self._parts.leases.settle(assignment):
-                    self._parts.writer.put(assignment, Outcome(HANDED_BACK))
-                assignment.tell_to_stop()
+            if (assignment.started is not None) is not started:
+                continue
+            # What runs in a child is handed back by its worker, when nothing of it is left.
+            if assignment.apart is None and self._parts.leases.settle(assignment):
+                self._parts.writer.put(assignment, Outcome(HANDED_BACK))
+            assignment.tell_to_stop()
 
     def _drain(self, until: float) -> bool:
         """Wait until every outcome is written; while the database is away, until it is no use."""

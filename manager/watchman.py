@@ -10,17 +10,18 @@ import structlog
 from manager.assignment import Assignment
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, TIMED_OUT, Outcome
-from manager.pace import AHEAD_SECONDS
+from manager.pace import AHEAD_SECONDS, STOCK_SECONDS
 from manager.pool import ManageWorker
 
 log = structlog.get_logger("capataz.manager")
 
 
 class Watchman:
-    """One tick times out what is overdue: it is recorded, told to stop, and its slot replaced.
+    """One tick times out what is overdue.
 
-    A thread cannot be killed. When more than `most_hung` are left behind, `too_many` is called:
-    only a new process gets rid of them.
+    A child process is ended, and its worker reports when nothing of it is left. A thread cannot be
+    killed: the end is recorded, the job told to stop, and the slot replaced. When more than
+    `most_hung` are left behind, `too_many` is called: only a new process gets rid of them.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Watchman:
         now = time.monotonic()
         # Here, and not only where a beat fails: a beat may hang without an answer.
         lapsed = self._leases.lapsed(now)
+        patience = self._patience(now)
         for assignment in self._leases.open():
             if lapsed:
                 assignment.tell_to_stop()
-            if assignment.started is None and now - assignment.claimed > AHEAD_SECONDS:
+            if _waits(assignment) and now - assignment.claimed > patience:
                 self._give_back(assignment)
                 continue
             overdue = _overdue(assignment, now)
@@ -53,11 +55,18 @@ class Watchman:
         for assignment in self._leases.left():
             if assignment.guid not in self._pool.workers:
                 self._leases.forget(assignment)
-            elif assignment.deadline is not None and now > assignment.deadline:
+            elif assignment.apart is None and _is_late(assignment, now):
                 self._pool.abandon(assignment.guid)
                 self._leases.forget(assignment)
         if self.too_many is not None and self._pool.hung() > self._most_hung:
             self.too_many()
+
+    def _patience(self, now: float) -> float:
+        """How long an order may wait for a worker: not behind runs that turned out to be long."""
+        long = sum(
+            a.started is not None and now - a.started > STOCK_SECONDS for a in self._leases.open()
+        )
+        return STOCK_SECONDS if long >= self._pool.max_workers else AHEAD_SECONDS
 
     def _give_back(self, assignment: Assignment) -> None:
         """It was claimed ahead, but the workers turned out to be busy: others may have it."""
@@ -65,22 +74,36 @@ class Watchman:
             self._deliver(assignment, Outcome(HANDED_BACK))
 
     def _end(self, assignment: Assignment, now: float, error_type: str, message: str) -> None:
-        if assignment.started is None or not self._leases.settle(assignment):
+        if assignment.started is None:
             return
         ran = now - assignment.started
         outcome = Outcome(TIMED_OUT, ran, error_type=error_type, message=message)
-        self._deliver(assignment, outcome)
-        assignment.tell_to_stop()
-        hung = self._pool.abandon(assignment.guid)
-        log.warning(
-            "attempt timed out", job=assignment.id, error=error_type, thread_left_behind=hung
-        )
+        hung = False
+        if assignment.apart is not None:
+            ended = assignment.apart.end(outcome)
+        elif ended := self._leases.settle(assignment):
+            self._deliver(assignment, outcome)
+            assignment.tell_to_stop()
+            hung = self._pool.abandon(assignment.guid)
+        if ended:
+            log.warning(
+                "attempt timed out", job=assignment.id, error=error_type, thread_left_behind=hung
+            )
+
+
+def _waits(assignment: Assignment) -> bool:
+    """Whether no worker has taken it up: a child process that starts has."""
+    return assignment.started is None and assignment.apart is None
+
+
+def _is_late(assignment: Assignment, now: float) -> bool:
+    return assignment.deadline is not None and now > assignment.deadline
 
 
 def _overdue(assignment: Assignment, now: float) -> tuple[str, str] | None:
     """The error type and message of an attempt that is past its deadline, or silent too long."""
-    deadline, context = assignment.deadline, assignment.context
-    if deadline is not None and now > deadline:
+    context = assignment.context
+    if _is_late(assignment, now):
         timeout = assignment.order.timeout_ms / 1000
         return "TimedOut", f"the attempt ran longer than its timeout of {timeout:g} s"
     silence = assignment.order.max_silence_ms

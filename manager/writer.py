@@ -102,9 +102,9 @@ class Writer:
         try:
             late = self._finish()
         except DatabaseAway:
+            # However long it takes: nobody else's record can be harmed, since each outcome counts
+            # only under its lease, and until another takes the order it is the only one there is.
             self._tried = True
-            if self._leases.lapsed():
-                self._let_go()
             raise
         for ending in late:
             log.warning("late result discarded", job=ending.id, lease=ending.lease)
@@ -146,15 +146,6 @@ class Writer:
             self._leases.release([(ending.id, ending.lease)])
             self._batch.remove(ending)
         return late
-
-    def _let_go(self) -> None:
-        """The leases may have ended: whoever rescues these orders will run them again."""
-        log.error(
-            "outcomes could not be written before their leases ended; the orders will run again",
-            orders=[ending.id for ending in self._batch],
-        )
-        self._leases.let_go((ending.id, ending.lease) for ending in self._batch)
-        self._batch = []
 
 
 def _told(endings: list[Ending]) -> dict[str, object]:

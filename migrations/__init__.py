@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import fcntl
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
+import psycopg
 from playhouse.migrations import MigrationError, Runner
 
 from database import Database, DatabaseAway
@@ -15,6 +18,10 @@ DIRECTORY = Path(__file__).resolve().parent
 
 # Any number will do, as long as nothing else in the same database uses it.
 ADVISORY_LOCK = 4_271_859_306
+LOCK = """
+    SELECT pg_try_advisory_xact_lock(%s),
+        set_config('idle_in_transaction_session_timeout', '0', true)"""
+LOOK_SECONDS = 0.1
 
 
 def migrate(database: Database) -> list[str]:
@@ -45,17 +52,44 @@ def _runner(database: Database) -> Runner:
 @contextmanager
 def _alone(database: Database) -> Iterator[None]:
     """Hold the lock of whoever migrates, and this thread's connection, until the end."""
-    with database.session() as connection:
-        if database.path is None:
-            connection.execute("SELECT pg_advisory_lock(%s)", (ADVISORY_LOCK,))
-            try:
-                yield
-            finally:
-                connection.execute("SELECT pg_advisory_unlock(%s)", (ADVISORY_LOCK,))
-            return
-        with Path(f"{database.path}.migrating").open("w") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
+    lock = _server_lock(database.url) if database.path is None else _file_lock(database.path)
+    with database.session(), lock:
+        yield
+
+
+@contextmanager
+def _server_lock(url: str) -> Iterator[None]:
+    # Not the lock of a session: a pooler would leave that with a connection that others use. So it
+    # is a transaction's, on a connection of its own since migrations have transactions of theirs.
+    keeper = Database(url, connections=1)
+    try:
+        with keeper.session() as connection:
+            while not _locks(connection):
+                # Not waited for in a transaction: that would take one of a pooler's connections
+                # from whoever has the lock.
+                time.sleep(LOOK_SECONDS)
             yield
+    finally:
+        keeper.close()
+
+
+def _locks(connection: Any) -> bool:
+    """Begin a transaction that has the lock; it ends with the connection."""
+    try:
+        connection.execute("BEGIN")
+        if connection.execute(LOCK, (ADVISORY_LOCK,)).fetchone()[0]:
+            return True
+        connection.execute("ROLLBACK")
+    except psycopg.OperationalError as error:
+        raise DatabaseAway(str(error), nothing_done=True) from error
+    return False
+
+
+@contextmanager
+def _file_lock(path: Path) -> Iterator[None]:
+    with path.with_name(f"{path.name}.migrating").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 __all__ = ["DatabaseAway", "MigrationError", "migrate", "pending", "revert"]

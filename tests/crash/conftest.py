@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+import migrations
 import models
+from database import Database
 from tests.crash.harness import Site
+from tests.servers.postgres import PostgresServer
 
 
 @pytest.fixture
@@ -21,3 +24,26 @@ def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
     finally:
         opened.close()
     assert not opened.faults()
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[PostgresServer]:
+    """A PostgreSQL server of the test's own, to be stopped and started; it keeps its promises."""
+    with PostgresServer() as started:
+        yield started
+
+
+@pytest.fixture
+def served_site(server: PostgresServer, tmp_path: Path) -> Iterator[Site]:
+    """The same as `site`, on that server."""
+    with server.fresh_database() as url:
+        database = Database(url)
+        migrations.migrate(database)
+        database.close()
+        opened = Site(url, tmp_path)
+        models.bind(opened.database.orm)
+        try:
+            yield opened
+        finally:
+            opened.close()
+        assert not opened.faults()

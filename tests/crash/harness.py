@@ -155,7 +155,8 @@ class Site:
         self._gates = 0
 
     def manager(self, **settings: Any) -> Process:
-        """Start a manager; settings as in `stale_seconds=1`, None leaves one out."""
+        """Start a manager; settings as in `stale_seconds=1`, None leaves one out; it may reach the
+        database by another `database_url`."""
         return self.run("manager", ["manage.py", "manager"], **settings)
 
     def managers(self, count: int, **settings: Any) -> list[Process]:
@@ -231,6 +232,13 @@ class Site:
         (row,) = (row for row in ledger.managers(self.database) if row.pid == manager.pid)
         return row.id
 
+    def runs_under(self, pid: int) -> int:
+        """The manager that a job's process belongs to: itself, or its warden's parent."""
+        if pid in {process.pid for process in self.processes}:
+            return pid
+        warden = psutil.Process(pid).ppid()
+        return psutil.Process(warden).ppid()
+
     @property
     def lock(self) -> Path | None:
         """Where the writers of a SQLite file take turns."""
@@ -256,8 +264,9 @@ class Site:
         ]
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
+        url = {"DATABASE_URL": settings.pop("database_url", self.url)}
         given = {f"CAPATAZ_{name.upper()}": value for name, value in settings.items()}
-        environment = ENVIRONMENT | {"DATABASE_URL": self.url} | given
+        environment = ENVIRONMENT | url | given
         return {name: str(value) for name, value in environment.items() if value is not None}
 
 

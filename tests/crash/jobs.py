@@ -6,6 +6,7 @@ A line is `word order attempt lease pid`, written with one call, so that no line
 from __future__ import annotations
 
 import os
+import signal
 import time
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from jobs import Context, job
 from jobs.errors import Cancelled
 
 LOOK_SECONDS = 0.01
+FORKED_SECONDS = 60
 
 
 @job("crash.mark")
@@ -72,6 +74,42 @@ def tardy(context: Context, effects: str, gate: str) -> dict[str, int]:
         context.wait(LOOK_SECONDS)
     _note(effects, "ended", context)
     return _result(context)
+
+
+@job("crash.forking")
+def forking(context: Context, effects: str, gate: str) -> dict[str, int]:
+    """Leave a forked process behind that outlives the manager for a while, and wait."""
+    if os.fork() == 0:
+        time.sleep(FORKED_SECONDS)
+        os._exit(0)
+    return deaf(context, effects, gate)
+
+
+@job("crash.lethal")
+def lethal(context: Context, effects: str, gate: str) -> None:
+    """Wait for the gate, and take down the process that this runs in."""
+    _note(effects, "began", context)
+    while not _is_open(gate, context):
+        time.sleep(LOOK_SECONDS)
+    os._exit(7)
+
+
+@job("crash.apart", isolation="process")
+def apart(context: Context, effects: str, gate: str) -> dict[str, int]:
+    """As `crash.deaf`, in a process of its own, and with a daemon that outlives its parent."""
+    reader, writer = os.pipe()
+    if os.fork() == 0:
+        os.setsid()
+        if os.fork() == 0:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)
+            _note(effects, "daemon", context)
+            os.close(writer)
+            time.sleep(FORKED_SECONDS)
+        os._exit(0)
+    os.close(writer)
+    os.read(reader, 1)  # ends when the daemon is on its own
+    os.close(reader)
+    return deaf(context, effects, gate)
 
 
 def _is_open(gate: str, context: Context) -> bool:

@@ -4,14 +4,9 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-import migrations
-import models
-from database import Database
 from models import COMPLETED, ENDED, RETRIEVED
 from tests.crash.clients import HttpClient, LedgerClient
 from tests.crash.harness import Site
@@ -25,26 +20,9 @@ MORE = 60
 LAPSED = "leases can no longer be trusted"
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[PostgresServer]:
-    with PostgresServer() as started:
-        yield started
-
-
 @pytest.fixture
-def site(server: PostgresServer, tmp_path: Path) -> Iterator[Site]:
-    """A site on a server that keeps its promises over a crash."""
-    with server.fresh_database() as url:
-        database = Database(url)
-        migrations.migrate(database)
-        database.close()
-        opened = Site(url, tmp_path)
-        models.bind(opened.database.orm)
-        try:
-            yield opened
-        finally:
-            opened.close()
-        assert not opened.faults()
+def site(served_site: Site) -> Site:
+    return served_site
 
 
 def test_what_was_accepted_is_done_once_and_all_recover(site: Site, server: PostgresServer) -> None:

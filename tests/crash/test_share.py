@@ -3,13 +3,42 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import closing
+from typing import Any
 
+from ledger.hints import Bell
 from models import COMPLETED, PENDING
 from tests.crash.harness import Site
 from tests.ledger.evidence import counted, events, levels
 from tests.support import wait_until
 
 LOAD = 2_000
+JOBS = "tests.crash.jobs,tests.crash.paced"
+
+
+def paced(site: Site, count: int, ms: int, queue: str = "default") -> list[str]:
+    return site.submit_many("paced", count, queue=queue, payload=site.effects.payload(ms=ms))
+
+
+def shares(site: Site, orders: list[str]) -> list[int]:
+    """How many of these orders each manager ran, sorted."""
+    pids = Counter(effect.pid for one in orders for effect in site.effects.all("began", one))
+    return sorted(pids[process.pid] for process in site.processes)
+
+
+def three_with_one_worker(site: Site, kind: str, **settings: Any) -> None:
+    """Managers that have measured, each on a queue of its own, how short this type is."""
+    for nth in range(3):
+        own = {"queues": f"default,own-{nth}", "max_workers": 1, "jobs": JOBS}
+        site.managers(1, **own | settings)
+        orders = (
+            paced(site, 20, 1, f"own-{nth}")
+            if kind == "paced"
+            else site.submit_many(kind, 20, queue=f"own-{nth}")
+        )
+        with closing(Bell(site.database)) as bell:
+            bell.ring()
+        site.ends(*orders)
 
 
 def test_each_order_runs_exactly_once(site: Site) -> None:
@@ -43,6 +72,27 @@ def test_short_orders_do_not_wait_behind_long_ones_while_a_manager_is_idle(site:
     site.ends(*short)
     assert {e.pid for one in short for e in site.effects.all(order=one)} == {second.pid}
     assert first.is_alive()
+
+
+def test_three_managers_of_one_worker_share_ten_long_orders_evenly(site: Site) -> None:
+    """Woken at once, with a poll so long that whoever found nothing then would miss its share."""
+    three_with_one_worker(site, "mark", poll_seconds=60)
+    orders = paced(site, 10, 400)
+    with closing(Bell(site.database)) as bell:
+        bell.ring()
+    site.ends(*orders)
+    assert shares(site, orders) == [3, 3, 4]
+
+
+def test_a_type_that_turns_long_is_shared_all_the_same(site: Site) -> None:
+    three_with_one_worker(site, "paced")
+    orders = paced(site, 12, 400)
+    site.ends(*orders)
+    assert min(shares(site, orders)) >= 2
+    assert {(site.order(one).status, site.order(one).attempts) for one in orders} == {
+        (COMPLETED, 1)
+    }
+    assert len(site.effects.all("began")) == 3 * 20 + len(orders), "none ran twice"
 
 
 def test_a_type_that_a_manager_does_not_know_is_left_to_others(site: Site) -> None:

@@ -55,7 +55,11 @@ class Ban(NamedTuple):
 
 BANS = (
     Ban(
-        ("manager.executor", "manager.worker", "manager.pool", "manager.child"),
+        (
+            *("manager.executor", "manager.worker", "manager.pool", "manager.children"),
+            *("manager.cell", "manager.child", "manager.frames", "manager.autopsy"),
+            *("manager.warden", "manager.processes"),
+        ),
         ("ledger", "models", "database", *SQL),
         "a run never opens the database",
         far=True,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Sequence
 
 import pytest
@@ -13,6 +14,7 @@ from ledger import Claimed, Lane
 from models import PENDING, WIP
 from tests.factories import EVERY_LANE, MANAGER, claim, ending, new_order, order_in, submit
 from tests.ledger import evidence
+from tests.support import wait_until
 
 MINUTE = 60_000
 
@@ -197,3 +199,47 @@ def test_claimers_at_once_never_get_the_same_order(database: Database) -> None:
             i for e in evidence.events(database, "claimed") if e.manager == name for i in e.ids
         ]
         assert sorted(claimed) == sorted(mine)
+
+
+def test_what_a_claim_leaves_is_there_for_another_at_the_same_time(database: Database) -> None:
+    """It looks far ahead for short types, but must hold nothing that it does not take."""
+    managers = 3
+    for _ in range(10):
+        ledger.submit(database, [ledger.Request([new_order(type="l") for _ in range(managers)])])
+
+        def work(manager: str) -> list[Claimed]:
+            return ledger.claim(database, manager, EVERY_LANE, 1, 500, ["s"])
+
+        names = [f"manager-{n}" for n in range(managers)]
+        taken = evidence.at_once([lambda name=name: work(name) for name in names])  # type: ignore[misc]
+        assert [len(mine) for mine in taken] == [1] * managers
+
+
+def test_nothing_is_claimed_any_more_when_a_pause_has_returned(database: Database) -> None:
+    ledger.submit(database, [ledger.Request([new_order() for _ in range(3000)])])
+    stop = threading.Event()
+    tried = {"first": 0, "second": 0}
+
+    def work(manager: str) -> None:
+        while not stop.is_set():
+            claim(database, manager)
+            tried[manager] += 1
+
+    def both_try_again() -> None:
+        before = dict(tried)
+        wait_until(lambda: all(tried[name] > before[name] + 1 for name in tried))
+
+    def steer() -> None:
+        try:
+            for _ in range(20):
+                both_try_again()
+                ledger.pause(database)
+                seen = evidence.counted(database)
+                both_try_again()
+                assert evidence.counted(database) == seen
+                ledger.resume(database)
+        finally:
+            stop.set()
+
+    evidence.at_once([lambda: work("first"), lambda: work("second"), steer])
+    assert evidence.counted(database)[WIP] > 40

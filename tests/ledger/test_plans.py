@@ -1,4 +1,5 @@
-"""The plans of the hot statements among 50,000 ended orders: never a walk over the whole table.
+"""The plans of the hot statements among 50,000 ended orders and fifty queues: never a walk over the
+whole table, and a claim visits what it takes and no more.
 
 Plans are asked for with the session settings of the product, with no statistics, with ones of
 the empty table, and with fresh ones: a table that turns over all the time has any of them.
@@ -15,7 +16,7 @@ import pytest
 import ledger
 from database import Database, Sql
 from ledger import Lane, Request
-from ledger.claim import CLAIM, claim_parameters
+from ledger.claim import CLAIM, WAITS, claim_parameters, waits_parameters
 from ledger.finish import FINISH
 from ledger.renew import RENEW
 from ledger.rescue import GIVE_UP, STALE, TAKE_BACK
@@ -23,7 +24,10 @@ from ledger.steer import CANCEL, FIND, LOCK, RETRIEVE, RETRY
 from models import COMPLETED
 from tests.factories import MANAGER, new_order
 
-ENDED, PENDING, WIP, QUEUES = 50_000, 5_000, 500, 10
+ENDED, PENDING, WIP, QUEUES = 50_000, 5_000, 500, 50
+PAUSED, PAUSED_QUEUES = 5_000, 5
+# What SQLite's machine needs at most to look at a row, or to move it.
+ROW_STEPS = 100
 HOLDERS = 20
 
 END = Sql("""
@@ -66,6 +70,10 @@ def fill(database: Database, analyze: str | None) -> None:
         new_order(queue=f"queue-{nth % QUEUES}", priority=1 + nth % 3) for nth in range(PENDING)
     ]
     ledger.submit(database, [Request(waiting)])
+    held_up = [new_order(queue=f"paused-{nth % PAUSED_QUEUES}") for nth in range(PAUSED)]
+    ledger.submit(database, [Request(held_up)])
+    for number in range(PAUSED_QUEUES):
+        ledger.pause(database, f"paused-{number}")
     if analyze == "after":
         database.write(lambda tx: tx.run(ANALYZE))
 
@@ -88,11 +96,12 @@ def hot_statements(database: Database) -> Iterator[tuple[str, Hot]]:
         ids = many[:size]
         yield f"finish {size}", Hot(FINISH, one_by_one(sqlite, ids, ENDING), by_key)
         yield f"renew {size}", Hot(RENEW, one_by_one(sqlite, ids, BEAT), by_key)
-        lanes = [Lane(f"queue-{q}", p) for p in (1, 2, 3) for q in range(QUEUES)]
-        yield (
-            f"claim {size}",
-            Hot(CLAIM, claiming(sqlite, lanes, size), by_key | {"job_order_pending"}),
-        )
+        for ahead in (0, 100):
+            yield (
+                f"claim {size} and {ahead} ahead",
+                Hot(CLAIM, claiming(sqlite, size, ahead), by_key | {"job_order_pending"}),
+            )
+    yield "waits", Hot(WAITS, waits_parameters(LANES), frozenset({"job_order_pending"}))
     yield "stale", Hot(STALE, {"stale": 1000, "most": 500}, frozenset({"job_order_wip"}))
     seen = one | {"lease": 1, "seen": 1}
     yield "take back", Hot(TAKE_BACK, seen | {"delay_ms": 1}, by_key)
@@ -130,9 +139,20 @@ def one_by_one(sqlite: bool, ids: list[Any], fields: dict[str, Any]) -> dict[str
     return {"id": ids} | {name: [value] * len(ids) for name, value in fields.items()}
 
 
-def claiming(sqlite: bool, lanes: list[Lane], free: int) -> dict[str, Any]:
+LANES = [
+    Lane(name, priority)
+    for priority in (1, 2, 3)
+    for name in (
+        *(f"paused-{number}" for number in range(PAUSED_QUEUES)),
+        *(f"queue-{number}" for number in range(QUEUES)),
+    )
+]
+
+
+def claiming(sqlite: bool, free: int, ahead: int) -> dict[str, Any]:
     dialect = "sqlite" if sqlite else "postgresql"
-    return claim_parameters(dialect, MANAGER, lanes, free, free + 100, ["add"])
+    short = ["add"] if ahead else []
+    return claim_parameters(dialect, MANAGER, LANES, free, free + ahead, short)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -159,7 +179,7 @@ def postgres_faults(database: Database, hot: Hot) -> tuple[list[str], str]:
                 faults.append(f"walks {index} from end to end")
         elif node.get("Relation Name") == "job_order" and node["Node Type"] == "Seq Scan":
             faults.append("walks job_order from end to end")
-        if hot.statement is CLAIM and node["Node Type"] in ("Sort", "Incremental Sort"):
+        if hot.statement in (CLAIM, WAITS) and node["Node Type"] in ("Sort", "Incremental Sort"):
             faults.append("sorts what the index gives in order")
     if used not in (hot.indexes, hot.instead):
         faults.append(f"uses {sorted(used)} instead of {sorted(hot.indexes)}")
@@ -183,7 +203,7 @@ def sqlite_faults(database: Database, hot: Hot) -> tuple[list[str], str]:
         used.add(index)
         if verb == "SCAN" and index != "job_order_wip":
             faults.append(line)
-    if hot.statement is CLAIM and any("TEMP B-TREE FOR ORDER" in line for line in lines):
+    if hot.statement in (CLAIM, WAITS) and any("TEMP B-TREE FOR ORDER" in line for line in lines):
         faults.append("sorts what the index gives in order")
     if used not in (hot.indexes, hot.instead):
         faults.append(f"uses {used} instead of {sorted(hot.indexes)}")
@@ -198,3 +218,50 @@ def test_no_hot_statement_walks_the_table(full: Database) -> None:
         if faults:
             complaints.append(f"{name}: {'; '.join(faults)}\n{plan}")
     assert not complaints, "\n\n".join(complaints)
+
+
+def postgres_visits(database: Database, parameters: dict[str, Any]) -> int:
+    """How many rows of the table and of its indexes a claim looks at."""
+    with database.session() as connection, connection.transaction(force_rollback=True):
+        explained = connection.execute(
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {CLAIM.postgres}", parameters
+        ).fetchone()[0]
+    looked = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
+    return sum(
+        node["Actual Loops"] * sum(node.get(name, 0) for name in looked)
+        for node in nodes(explained[0]["Plan"])
+        if node.get("Relation Name") == "job_order" and node["Node Type"] != "ModifyTable"
+    )
+
+
+def sqlite_visits(database: Database, parameters: dict[str, Any]) -> int:
+    """The same on SQLite, where only the steps of its machine can be counted: by ROW_STEPS."""
+    visits = 0
+
+    def count() -> bool:
+        nonlocal visits
+        visits += 1
+        return False
+
+    with database.session() as connection:
+        connection.execute("BEGIN IMMEDIATE")
+        connection.set_progress_handler(count, ROW_STEPS)
+        try:
+            connection.execute(CLAIM.sqlite, parameters).fetchall()
+        finally:
+            connection.set_progress_handler(None)
+            connection.execute("ROLLBACK")
+    return visits
+
+
+@pytest.mark.parametrize(("free", "ahead"), [(1, 0), (100, 0), (8, 500)])
+def test_a_claim_visits_what_it_takes_and_no_more(
+    database: Database, free: int, ahead: int
+) -> None:
+    """Each lane once, each order three times: to see how far to go, to pick it, to move it."""
+    sqlite = database.dialect == "sqlite"
+    visits = sqlite_visits if sqlite else postgres_visits
+    parameters = claiming(sqlite, free, ahead)
+    assert visits(database, parameters) <= len(LANES)
+    fill(database, None)
+    assert visits(database, parameters) <= len(LANES) + 3 * (free + ahead)

@@ -56,11 +56,16 @@ def test_a_submit_takes_four_statements(database: Database, statements: Counter,
 @pytest.mark.parametrize("size", [1, 10, 100])
 def test_a_claim_takes_three_statements(database: Database, statements: Counter, size: int) -> None:
     submit(database, size)
-    assert statements(lambda: claim(database, free=size)) == 3
+    assert statements(lambda: claim(database, free=size)) == 3 + hold(database)
 
 
 def test_a_claim_that_finds_nothing_takes_one(database: Database, statements: Counter) -> None:
-    assert statements(lambda: claim(database, free=100)) == 1
+    assert statements(lambda: claim(database, free=100)) == 1 + hold(database)
+
+
+def hold(database: Database) -> int:
+    """PostgreSQL's statement for the lock that a pause waits for; it costs no round trip."""
+    return int(database.dialect == "postgresql")
 
 
 @pytest.mark.parametrize("size", [1, 10, 100])

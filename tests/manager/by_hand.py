@@ -85,7 +85,7 @@ class ByHand:
         self.leases = Leases(stale_seconds)
         self.pace = Pace()
         self.writer = Writer(database, name, self.leases, self.pace, self._ring)
-        self.heartbeat = Heartbeat(database, name, self.leases)
+        self.heartbeat = Heartbeat(database, name, self.leases, self.writer.put)
         self.pool = pool or StillPool(workers, backlog=1_000, name=name)
         self.executor = Executor(self.leases.is_open, self._deliver)
         self.watchman = Watchman(self.leases, self.pool, self.writer.put, workers)

@@ -152,7 +152,9 @@ def test_past_the_trusted_time_the_own_work_is_stopped(unlucky: Unlucky, job_typ
     assert told == [True], "the second had not begun, and never does"
     hand.heartbeat.tick()
     assert not hand.leases.lapsed(), "it serves on when the database is back"
-    assert [ledger.find(unlucky, one).status for one in ids] == [WIP, WIP]
+    hand.drain()
+    assert [ledger.find(unlucky, one).status for one in ids] == [COMPLETED, PENDING]
+    assert ledger.find(unlucky, ids[1]).attempts == 0
 
 
 def test_stopped_for_an_outage_an_order_loses_no_attempt_by_it(

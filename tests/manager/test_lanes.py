@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import random
 import sys
 import threading
+from collections import Counter
 from itertools import pairwise
 
 import pytest
 
-from ledger import Lane
+from ledger import Claimed, Lane
 from manager.lanes import BOUNDS_MS, Lanes
-from manager.pace import AHEAD_ORDERS, Pace
+from manager.pace import AHEAD_ORDERS, AHEAD_SECONDS, STOCK_SECONDS, Pace
+from tests.manager.by_hand import assignment
 
 HIGH, NORMAL, LOW = 1, 2, 3
 
@@ -19,6 +22,17 @@ def lanes_of(*queues: str) -> Lanes:
     lanes = Lanes()
     lanes.know(queues)
     return lanes
+
+
+def taken(queue: str, count: int = 1) -> list[Claimed]:
+    """What a claim brings that finds a deep backlog of `normal` orders in this queue."""
+    return [assignment(queue=queue).order] * count
+
+
+def first_normal(lanes: Lanes, *empty: str) -> str:
+    """From which queue the next claim takes when all but these have only `normal` orders."""
+    walk = (lane for lane in lanes.next() if lane.queue not in empty)
+    return next(lane.queue for lane in walk if lane.priority == NORMAL)
 
 
 def test_without_a_queue_there_is_nothing_to_walk() -> None:
@@ -60,6 +74,49 @@ def test_one_claim_in_ten_serves_first_what_is_past_its_bound() -> None:
 
 def test_the_bounds_are_a_minute_and_five() -> None:
     assert BOUNDS_MS == {NORMAL: 60_000, LOW: 300_000}
+
+
+@pytest.mark.parametrize("count", [2, 3, 5, 7, 10, 20, 50])
+def test_no_queue_comes_first_more_often_than_another(count: int) -> None:
+    """Whatever the number of queues has in common with the ten claims of a round."""
+    lanes = lanes_of(*(f"q{number:02}" for number in range(count)))
+    first = Counter(first_normal(lanes) for _ in range(10 * count))
+    assert set(first.values()) == {10}
+
+
+@pytest.mark.parametrize("most", [1, 8, 500])
+def test_each_queue_gets_as_many_orders_however_many_a_claim_takes(most: int) -> None:
+    names = [f"q{number:02}" for number in range(20)]
+    lanes = lanes_of(*names)
+    chance = random.Random(1)
+    had: Counter[str] = Counter()
+    for _ in range(400):
+        queue, count = first_normal(lanes), chance.randint(1, most)
+        lanes.took(taken(queue, count))
+        had[queue] += count
+    assert max(had.values()) - min(had[name] for name in names) <= most
+
+
+def test_a_queue_that_was_empty_comes_first_but_makes_up_for_nothing() -> None:
+    lanes = lanes_of("busy", "quiet", "steady")
+    for _ in range(100):
+        lanes.took(taken(first_normal(lanes, "quiet")))
+    turns = []
+    for _ in range(9):
+        turns.append(first_normal(lanes))
+        lanes.took(taken(turns[-1]))
+    assert turns[0] == "quiet"
+    assert max(Counter(turns).values()) <= 4, turns
+
+
+def test_what_a_queue_had_of_one_class_counts_for_no_other() -> None:
+    lanes = lanes_of("a", "b")
+    for _ in range(3):
+        lanes.next()
+        lanes.took([assignment(queue="a", priority=LOW).order] * 10)
+    walk = lanes.next()
+    assert [lane.queue for lane in walk if lane.priority == LOW] == ["b", "a"]
+    assert {walk[0].queue, lanes.next()[0].queue} == {"a", "b"}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 10])
@@ -106,14 +163,15 @@ def test_only_types_below_50_ms_are_short() -> None:
     assert pace.short() == ("quick",)
 
 
-def test_ahead_is_a_second_of_work_of_the_slowest_short_type_and_at_most_500() -> None:
+def test_ahead_is_a_fifth_of_a_second_of_the_slowest_short_type_and_at_most_500() -> None:
     pace = Pace()
     pace.observe("quick", 0.000_001)
     assert pace.ahead(1) == AHEAD_ORDERS == 500
     pace.observe("less", 0.04)
-    assert pace.ahead(2) == 50
+    assert pace.ahead(2) == 10
     pace.observe("slow", 1.0)
-    assert pace.ahead(2) == 50
+    assert pace.ahead(2) == 10
+    assert STOCK_SECONDS < AHEAD_SECONDS, "else what is in stock is handed back"
     pace = Pace()
     pace.observe("free", 0.0)
     assert pace.ahead(8) == 500
@@ -128,6 +186,27 @@ def test_the_mean_follows_a_type_that_changes() -> None:
     for _ in range(200):
         pace.observe("job", 0.001)
     assert pace.short() == ("job",)
+
+
+@pytest.mark.parametrize(("seconds", "runs"), [(1.0, 1), (0.3, 1), (0.1, 3), (0.06, 8)])
+def test_a_type_that_turns_long_is_noticed_soon(seconds: float, runs: int) -> None:
+    pace = Pace()
+    for _ in range(100):
+        pace.observe("job", 0.01)
+    for _ in range(runs):
+        assert pace.short() == ("job",)
+        pace.observe("job", seconds)
+    assert pace.short() == ()
+
+
+def test_a_rare_long_run_does_not_make_a_type_long() -> None:
+    pace = Pace()
+    pace.observe("job", 0.001)
+    pace.observe("job", 0.2)
+    assert pace.short() == ("job",)
+    for _ in range(60):
+        pace.observe("job", 0.001)
+    assert pace.ahead(1) > 40
 
 
 def test_the_pace_is_read_while_it_is_written() -> None:

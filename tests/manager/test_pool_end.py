@@ -169,7 +169,8 @@ def test_idle_is_waited_for_no_longer_than_told() -> None:
 def test_room_is_announced_when_a_slot_is_free_and_at_the_low_mark() -> None:
     go = threading.Event()
     loads: list[int] = []
-    pool = ManageWorker(1, backlog=10, low_mark=3)
+    pool = ManageWorker(1, backlog=10)
+    pool.low_mark = 3
     pool.on_room = lambda: loads.append(pool.load())
     pool.queue(go.wait, {"timeout": 10})
     for _ in range(5):

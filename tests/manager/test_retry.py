@@ -9,7 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from ledger import MAX_CRASHES
 from manager.outcome import (
+    CRASHED,
     ERROR,
     FATAL,
     HANDED_BACK,
@@ -17,6 +19,7 @@ from manager.outcome import (
     TIMED_OUT,
     UNKNOWN_TYPE,
     Outcome,
+    Usage,
 )
 from manager.retry import UNKNOWN_TYPE_DELAY_MS, decide
 from models import COMPLETED, FAILED, MOVES, PENDING, WIP
@@ -99,6 +102,62 @@ def test_an_error_is_told_whether_it_is_retried_or_not() -> None:
     assert decide(assignment(), outcome, chance()).kind == "retrying"
 
 
+@pytest.mark.parametrize(
+    ("attempts", "crashes", "most", "to"),
+    [
+        (1, 0, 1, PENDING),  # a crash uses no attempt up
+        (2, 1, 1, PENDING),
+        (3, 2, 1, FAILED),
+        (3, 2, 1_000, FAILED),
+        (9, 2, 10, FAILED),
+        (9, 1, 3, PENDING),
+    ],
+)
+def test_a_crash_is_counted_apart(attempts: int, crashes: int, most: int, to: str) -> None:
+    assert MAX_CRASHES == 3
+    order = assignment(attempts=attempts, crashes=crashes, max_attempts=most)
+    outcome = Outcome(CRASHED, 1.0, error_type="Crashed", message="killed by SIGSEGV")
+    ending = decide(order, outcome, chance())
+    assert (ending.to, ending.crashed, ending.uncounted) == (to, True, False)
+    assert ending.outcome == CRASHED
+    assert json.loads(ending.error or "")["type"] == "Crashed"
+    if to == PENDING:
+        assert ending.kind == "retrying"
+        assert ending.delay_ms is not None
+        assert 0 <= ending.delay_ms <= 1_000 * 2**crashes
+    else:
+        assert ending.delay_ms is None
+
+
+def test_an_error_says_what_is_known_of_a_process_that_ended() -> None:
+    outcome = Outcome(
+        CRASHED,
+        1.0,
+        error_type="Crashed",
+        message="dead",
+        usage=Usage(1.23456, 100.04),
+        output="last words",
+        signal="SIGKILL",
+    )
+    assert json.loads(decide(assignment(), outcome, chance()).error or "") == {
+        "type": "Crashed",
+        "message": "dead",
+        "output": "last words",
+        "signal": "SIGKILL",
+        "maxRssMb": 100.0,
+        "cpuSeconds": 1.235,
+    }
+    left = outcome._replace(signal=None, exit_code=0, output=None)
+    error = json.loads(decide(assignment(), left, chance()).error or "")
+    assert error["exitCode"] == 0
+    assert not error.keys() & {"signal", "output"}
+
+
+def test_a_success_says_nothing_of_what_it_used() -> None:
+    ending = decide(assignment(), Outcome(SUCCEEDED, 1.0, "3", usage=Usage(1, 1)), chance())
+    assert (ending.error, ending.result) == (None, "3")
+
+
 def test_an_error_text_fits_any_database() -> None:
     outcome = Outcome(ERROR, error_type="E", message="\x00\ud800é")
     error = decide(assignment(), outcome, chance()).error
@@ -142,7 +201,7 @@ def test_the_same_chance_gives_the_same_decision() -> None:
 
 
 @given(
-    kind=st.sampled_from([SUCCEEDED, ERROR, FATAL, TIMED_OUT, HANDED_BACK, UNKNOWN_TYPE]),
+    kind=st.sampled_from([SUCCEEDED, ERROR, FATAL, TIMED_OUT, CRASHED, HANDED_BACK, UNKNOWN_TYPE]),
     crashes=st.integers(0, 5),
     spent=st.integers(1, 50),
     most=st.integers(1, 50),
@@ -155,7 +214,8 @@ def test_every_decision_is_a_legal_move_within_bounds(
     order = assignment(attempts=spent + crashes, crashes=crashes, max_attempts=most)
     ending = decide(order, Outcome(kind, 0.1, retry_after=after), chance(seed))
     assert ending.to in MOVES[WIP]
-    assert (ending.error is not None) == (kind in (ERROR, FATAL, TIMED_OUT))
+    assert (ending.error is not None) == (kind in (ERROR, FATAL, TIMED_OUT, CRASHED))
+    assert ending.crashed == (kind == CRASHED)
     assert ending.uncounted == (kind in (HANDED_BACK, UNKNOWN_TYPE))
     if kind in (ERROR, TIMED_OUT):
         assert (ending.to == PENDING) == (spent < most)

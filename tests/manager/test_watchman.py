@@ -10,9 +10,11 @@ import pytest
 
 import ledger
 from jobs import Context
+from manager import watchman
+from manager.outcome import HANDED_BACK, TIMED_OUT, Outcome
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
-from models import CANCELLED, COMPLETED, FAILED, PENDING
+from models import CANCELLED, COMPLETED, FAILED, PENDING, WIP
 from tests.factories import claim, make_stale, submit
 from tests.manager.by_hand import ByHand, Unlucky, events
 from tests.manager.conftest import JobType
@@ -129,6 +131,75 @@ def test_a_cancelled_job_that_does_not_listen_loses_its_slot_at_the_deadline(
     stage.hand.watchman.tick()
     assert stage.pool.is_available_slot(), "else every such cancel costs a worker for ever"
     assert ledger.find(unlucky, order_id).status == CANCELLED
+
+
+class Process:
+    """Stands for a child process: what it was ended with."""
+
+    def __init__(self) -> None:
+        self.ends: list[Outcome] = []
+
+    def end(self, outcome: Outcome) -> bool:
+        self.ends.append(outcome)
+        return len(self.ends) == 1
+
+
+def test_what_runs_apart_is_ended_and_its_worker_reports(stage: Stage, unlucky: Unlucky) -> None:
+    order_id = stage.start_one(timeout_ms=20, max_attempts=1)
+    (assignment,) = stage.hand.leases.open()
+    process = assignment.apart = Process()
+    past_deadline(stage)
+    for _ in range(2):
+        stage.hand.watchman.tick()
+    assert {outcome.kind for outcome in process.ends} == {TIMED_OUT}
+    assert process.ends[0].error_type == "TimedOut"
+    assert stage.hand.writer.unwritten() == 0
+    assert stage.pool.hung() == 0
+    assert ledger.find(unlucky, order_id).status == WIP
+    stage.go.set()
+    wait_until(lambda: stage.hand.writer.unwritten() == 1, "its worker reports")
+
+
+def test_what_runs_apart_is_ended_for_its_silence(stage: Stage, unlucky: Unlucky) -> None:
+    stage.start_one(max_silence_ms=20)
+    (assignment,) = stage.hand.leases.open()
+    process = assignment.apart = Process()
+    wait_until(lambda: stage.contexts[0].silent_for() > 0.02)
+    stage.hand.watchman.tick()
+    assert [outcome.error_type for outcome in process.ends] == ["Silent"]
+
+
+def test_a_cancelled_one_that_runs_apart_keeps_its_slot_until_it_is_gone(
+    stage: Stage, unlucky: Unlucky
+) -> None:
+    order_id = stage.start_one(timeout_ms=20)
+    (assignment,) = stage.hand.leases.open()
+    process = assignment.apart = Process()
+    ledger.cancel(unlucky, order_id)
+    stage.hand.heartbeat.tick()
+    assert [outcome.kind for outcome in process.ends] == [HANDED_BACK]
+    past_deadline(stage)
+    stage.hand.watchman.tick()
+    assert not stage.pool.is_available_slot()
+    stage.go.set()
+    wait_until(stage.pool.is_available_slot, "the slot is free")
+    stage.hand.watchman.tick()
+    assert stage.hand.leases.left() == []
+
+
+def test_one_whose_process_starts_is_not_given_back(
+    unlucky: Unlucky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchman, "AHEAD_SECONDS", 0.0)
+    hand = ByHand(unlucky)
+    for _ in range(2):
+        submit(unlucky)
+    hand.claimer.step()
+    (starting, *waiting) = hand.leases.open()
+    starting.apart = Process()
+    hand.watchman.tick()
+    assert hand.leases.open() == [starting]
+    assert len(waiting) <= 1
 
 
 def test_the_rescuer_takes_back_what_is_stale_and_only_that(unlucky: Unlucky) -> None:

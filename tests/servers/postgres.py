@@ -7,30 +7,23 @@
 from __future__ import annotations
 
 import os
-import pwd
-import random
 import secrets
-import shutil
-import socket
 import subprocess
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Literal, LiteralString, Self
+from typing import Literal, LiteralString, Self
 from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 from psycopg import sql
 
-from tests.servers.guard import start_guard
+from tests.servers.home import Home, free_port
 from tests.servers.postgres_programs import server_programs
 
 VARIABLE = "TEST_DATABASE_URL"
 START_SECONDS = 60
-# Below the ports that the kernel hands out, so that no client takes ours while the server is down.
-PORTS = range(20_000, 32_000)
 
 StopMode = Literal["smart", "fast", "immediate"]
 
@@ -105,13 +98,13 @@ class PostgresServer(Postgres):
     """
 
     def __init__(self, *, fsync: bool = True) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         super().__init__(f"postgresql://postgres@127.0.0.1:{self.port}/postgres")
         self._programs = server_programs()
-        self.folder = Path(tempfile.mkdtemp(prefix="capataz-postgres-")).resolve()
-        self._guard = start_guard(self.folder)
+        self._home = Home("postgres")
+        self.folder = self._home.folder
         try:
-            self._identity = _identity(self.folder)
+            self._identity = self._home.identity()
             self._initialize(fsync=fsync)
             self.start()
         except BaseException:
@@ -126,8 +119,7 @@ class PostgresServer(Postgres):
     @property
     def log(self) -> str:
         """All that the server has said so far."""
-        path = self.folder / "log"
-        return path.read_text(errors="replace") if path.exists() else ""
+        return self._home.log
 
     def start(self) -> None:
         """Start the server and wait until it takes connections."""
@@ -155,9 +147,7 @@ class PostgresServer(Postgres):
 
     def close(self) -> None:
         """End the server, however it is, and remove all that it wrote. Safe twice."""
-        if self._guard.stdin is not None:
-            self._guard.stdin.close()
-        self._guard.wait()
+        self._home.close()
 
     def _initialize(self, *, fsync: bool) -> None:
         self._run(
@@ -201,33 +191,3 @@ def postgres_server(*, fsync: bool = True) -> Iterator[Postgres]:
         raise PostgresError(f"{VARIABLE} is no PostgreSQL URL: write postgresql://USER@HOST/NAME")
     with Postgres(url) if url else PostgresServer(fsync=fsync) as server:
         yield server
-
-
-def _identity(folder: Path) -> dict[str, Any]:
-    """How to run the programs: as ourselves, but never as root, which PostgreSQL refuses."""
-    environment = {key: value for key, value in os.environ.items() if not key.startswith("PG")}
-    common: dict[str, Any] = {"cwd": folder, "env": environment}
-    if os.geteuid() != 0:
-        return common
-    user = _account()
-    shutil.chown(folder, user.pw_uid, user.pw_gid)
-    return common | {"user": user.pw_uid, "group": user.pw_gid, "extra_groups": []}
-
-
-def _account() -> pwd.struct_passwd:
-    try:
-        return pwd.getpwnam("postgres")
-    except KeyError:
-        return pwd.getpwnam("nobody")
-
-
-def _free_port() -> int:
-    for port in random.sample(PORTS, len(PORTS)):
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-            return port
-    raise PostgresError(f"no port is free on 127.0.0.1 in {PORTS}")

@@ -9,6 +9,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tests.servers.debian import find_or_install
+
 NEEDED = ("initdb", "pg_ctl", "postgres")
 REMEDY = (
     "PostgreSQL's server programs are missing: as root, 'apt-get install postgresql', "
@@ -18,22 +20,12 @@ REMEDY = (
 NO_CLUSTER = Path("/etc/postgresql-common/createcluster.d/capataz-tests.conf")
 
 
-class PostgresMissingError(Exception):
-    """No PostgreSQL is here and none can be installed; the text says what to do."""
-
-
 def server_programs() -> Path:
     """The folder with `initdb`, `pg_ctl` and `postgres`, installed first if need be.
 
-    Raises `PostgresMissingError` with the one command that helps.
+    Raises `ProgramMissingError` with the one command that helps.
     """
-    found = _installed()
-    if found is None and os.geteuid() == 0 and shutil.which("apt-get"):
-        _install()
-        found = _installed()
-    if found is None:
-        raise PostgresMissingError(REMEDY)
-    return found
+    return find_or_install("postgresql", _installed, REMEDY, _no_cluster())
 
 
 def _installed() -> Path | None:
@@ -62,24 +54,6 @@ def _number(version: str) -> float:
         return float(version)
     except ValueError:
         return 0
-
-
-def _install() -> None:
-    apt_get = ["apt-get", "-q", "-o", "DPkg::Lock::Timeout=300"]
-    environment = os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-    with _no_cluster():
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", "postgresql"]):
-            done = subprocess.run(
-                [*apt_get, *arguments],
-                check=False,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                env=environment,
-            )
-            if done.returncode != 0:
-                raise PostgresMissingError(f"{REMEDY}; apt-get said:\n{done.stdout[-2000:]}")
 
 
 @contextmanager

@@ -1,0 +1,220 @@
+"""A child process with its warden, as the manager's thread sees it that drives them."""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from manager.frames import BadFrame, Line
+
+GRACE_SECONDS = 2.0
+# A child that takes longer to load its modules, or to take a request, is broken.
+START_SECONDS = 60.0
+# So long after its grace everything below a warden is gone, unless the kernel holds on to it.
+LIMIT_SECONDS = 10.0
+MAX_MESSAGE = 8 * 1024 * 1024
+LOOK_SECONDS = 1.0
+
+# A warden finds us and the standard library, a child what the manager finds.
+_WARDEN = (
+    "import sys; sys.path.append(sys.argv[1]); from manager.warden import main; main(sys.argv[2:])"
+)
+_CHILD = (
+    "import json, sys; sys.path[:] = json.loads(sys.argv[1]); "
+    "from manager.child import main; main(sys.argv[2:])"
+)
+_ROOT = Path(__file__).resolve().parents[1]
+
+
+class Report(NamedTuple):
+    """What a warden says at the end: `status` is the child's wait status, None when not known."""
+
+    reason: str = "lost"
+    status: int | None = None
+    cpu_seconds: float = 0.0
+    peak_mb: float = 0.0
+    used_mb: int = 0
+    output: bytes = b""
+    stack: bytes = b""
+
+
+class Cell:
+    """Started by its making. All but `end` is for one thread at a time."""
+
+    def __init__(self, modules: Sequence[str]) -> None:
+        """Start a child that loads these modules. Raises `OSError` when nothing can be started."""
+        control, theirs = socket.socketpair()
+        line, its_line = socket.socketpair()
+        self._control = control
+        passed = [end.fileno() for end in (theirs, its_line)]
+        with theirs, its_line:
+            try:
+                self._warden = subprocess.Popen(  # noqa: S603 (our own program)
+                    [
+                        *(sys.executable, "-I", "-S", "-B", "-c", _WARDEN, str(_ROOT)),
+                        ",".join(map(str, passed)),
+                        *(sys.executable, "-u", "-c", _CHILD, json.dumps(sys.path), *modules),
+                    ],
+                    stdin=subprocess.DEVNULL,
+                    stdout=subprocess.DEVNULL,
+                    pass_fds=passed,
+                    start_new_session=True,
+                )
+            except OSError:
+                control.close()
+                line.close()
+                raise
+        line.settimeout(START_SECONDS)
+        self._line = Line(line, MAX_MESSAGE)
+        self._poll = select.poll()
+        self._poll.register(line, select.POLLIN)
+        self._poll.register(control, select.POLLIN)
+        self._limit: float | None = None
+        self._memory_mb = 0
+        self.pid: int | None = None
+        self.runs = 0
+        self.rss_mb = 0.0
+        self.cpu_seconds = 0.0
+        self.idle_since = 0.0
+
+    def start(self) -> bool:
+        """Wait until the child has loaded its modules; whether it has."""
+        ready = self._next("ready", lambda _message: None, time.monotonic() + START_SECONDS)
+        if ready is not None:
+            self.pid, self.cpu_seconds = ready["ready"], ready["cpu"]
+        return ready is not None
+
+    def is_alive(self) -> bool:
+        """Whether the child, idle, is there still."""
+        return not [fd for fd, _ in self._poll.poll(0) if fd == self._control.fileno()]
+
+    def limit(self, memory_mb: int) -> None:
+        """Bound the memory of the child and all below it, in MiB; 0 for no bound."""
+        if memory_mb != self._memory_mb:
+            self._memory_mb = memory_mb
+            self._order(f"limit {memory_mb}\n")
+
+    def ask(
+        self, request: dict[str, Any], told: Callable[[dict[str, Any]], None]
+    ) -> dict[str, Any] | None:
+        """Have the child run an order; its answer, None when it ended without one.
+
+        What it says meanwhile goes to `told`.
+        """
+        self.runs += 1
+        try:
+            self._line.send(request)
+        except OSError:
+            self.end(0)
+        answer = self._next("outcome", told)
+        if answer is not None:
+            self.rss_mb, self.cpu_seconds = answer["rss"], answer["cpu"]
+        return answer
+
+    def end(self, grace: float = GRACE_SECONDS, *, with_stack: bool = False) -> None:
+        """Begin to end the child and all below it; from any thread, as often as need be.
+
+        With a grace the job is told and what it started gets SIGTERM; after so many seconds all
+        of it gets SIGKILL. `with_stack`: before, the child is made to write where it is.
+        """
+        limit = time.monotonic() + grace + LIMIT_SECONDS
+        self._limit = limit if self._limit is None else min(self._limit, limit)
+        self._order(f"end {round(grace * 1000)} {int(with_stack)}\n")
+
+    def bury(self) -> Report:
+        """Wait until nothing is left of it, which must have been begun; what its warden says.
+
+        Should the kernel hold on to a process for long, the reason is `stuck`: the warden goes on
+        trying.
+        """
+        if self._limit is None:
+            self._limit = time.monotonic() + LIMIT_SECONDS
+        data = bytearray()
+        reason = "lost"
+        self._control.settimeout(LOOK_SECONDS)
+        while True:
+            try:
+                chunk = self._control.recv(65536)
+            except TimeoutError:
+                if time.monotonic() < self._limit:
+                    continue
+                reason = "stuck"
+                break
+            except OSError:
+                break
+            if not chunk:
+                break
+            data += chunk
+        self._close()
+        if reason != "stuck":
+            self._warden.wait()
+        report = _parse(bytes(data))
+        if report is None and self.pid is not None:
+            # Somebody killed the warden. The kernel has ended the child; what is in its group is
+            # within reach.
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        return report or Report(reason)
+
+    def _next(
+        self, word: str, told: Callable[[dict[str, Any]], None], until: float | None = None
+    ) -> dict[str, Any] | None:
+        """The first message with this word, None when the child has ended before."""
+        while True:
+            found = {descriptor for descriptor, _ in self._poll.poll(LOOK_SECONDS * 1000)}
+            if self._line.fileno() in found:
+                # Before anything else: a child may have ended after its answer.
+                try:
+                    for message in self._line.receive():
+                        if word in message:
+                            return message  # type: ignore[no-any-return]
+                        told(message)
+                except (EOFError, OSError):
+                    self._poll.unregister(self._line)
+                except (BadFrame, TypeError, KeyError, ValueError):
+                    self._poll.unregister(self._line)
+                    self.end(0)
+            elif found:
+                return None
+            now = time.monotonic()
+            if until is not None and now > until:
+                self.end(0)
+                until = None
+            if self._limit is not None and now > self._limit:
+                return None
+
+    def _order(self, text: str) -> None:
+        with suppress(OSError):
+            self._control.send(text.encode())
+
+    def _close(self) -> None:
+        self._control.close()
+        self._line.close()
+
+
+def _parse(data: bytes) -> Report | None:
+    head, _, rest = data.partition(b"\n")
+    words = head.decode(errors="replace").split()
+    if len(words) != 7:
+        return None
+    reason, status, cpu, peak, used, output, _stack = words
+    split = int(output)
+    return Report(
+        reason,
+        None if status == "None" else int(status),
+        float(cpu),
+        int(peak) / 1024,
+        int(used),
+        rest[:split],
+        rest[split:],
+    )

@@ -1,0 +1,262 @@
+"""A child process: runs one order at a time for the manager that started it, and then the next.
+
+It knows the jobs and nothing else of ours: no database, no settings. It listens to the manager on
+one line, and on a pipe of its warden's to be told to stop. Its standard output and error are the
+job's. What may end it is not looked at here: that is its warden's duty.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import faulthandler
+import logging
+import os
+import resource
+import signal
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import exact_json
+from jobs import registry
+from jobs.context import Context
+from manager.assignment import Assignment
+from manager.executor import run
+from manager.frames import Line
+from manager.outcome import FATAL, SUCCEEDED, Outcome, Usage
+from manager.warden import MARK, STACK_SIGNAL
+
+PROGRESS_SECONDS = 0.1
+MAX_LOGGED = 4_000
+_SPARED = (signal.SIGTERM, signal.SIGINT)
+_forking = threading.local()
+# What a record says besides: all but its own fields, and those that the manager knows.
+_NOT_MORE = {*vars(logging.makeLogRecord({})), "message", "asctime", "job_id", "attempt", "lease"}
+
+
+class Order(NamedTuple):
+    """What a child is told of an order."""
+
+    id: str
+    type: str
+    payload: str
+    lease: int
+    attempts: int
+    timeout_ms: int
+
+
+class Child:
+    """Answers what comes on the line until it ends."""
+
+    def __init__(self, line: Line, stop: int, output: int) -> None:
+        self._line = line
+        self._stop = stop
+        self._output = output
+        self._pid = os.getpid()
+        self._current: Assignment | None = None
+        self._told = False
+        self._news = threading.Event()
+        self._gauge = Gauge()
+
+    def serve(self) -> None:
+        """Run orders until the manager closes the line."""
+        for duty in (self._listen, self._tell):
+            threading.Thread(target=duty, name=f"capataz-{duty.__name__}", daemon=True).start()
+        logger = logging.getLogger("capataz.job")
+        logger.addHandler(_Forwarder(self._line))
+        logger.setLevel(logging.INFO)
+        logger.propagate = False
+        os.register_at_fork(
+            before=_hold_signals, after_in_parent=_release_signals, after_in_child=self._forsake
+        )
+        self._line.send({"ready": self._pid, "cpu": self._gauge.cpu_seconds()})
+        with contextlib.suppress(EOFError):
+            while True:
+                for message in self._line.receive():
+                    self._answer(Order(**message))
+
+    def _answer(self, order: Order) -> None:
+        threads = threading.active_count()
+        os.write(self._output, MARK)
+        self._gauge.start()
+        assignment = self._current = Assignment(order)
+        # Read after it is current: who is told later than this finds it there.
+        if self._told:
+            assignment.tell_to_stop()
+        outcome = run(assignment, self._make_context)
+        self._current = None
+        if os.getpid() != self._pid:
+            # A fork that the job made came back from it: only the first process may answer.
+            os._exit(outcome.kind != SUCCEEDED)
+        for stream in (sys.stdout, sys.stderr):
+            with contextlib.suppress(Exception):  # the job may have closed or replaced it
+                stream.flush()
+        answer = {
+            "usage": self._gauge.usage(),
+            "cpu": self._gauge.cpu_seconds(),
+            "rss": self._gauge.rss_mb(),
+            "spent": _is_anything_left() or threading.active_count() > threads,
+        }
+        try:
+            self._line.send({"outcome": outcome, **answer})
+        except exact_json.BadJson:
+            fault = Outcome(FATAL, outcome.run_seconds, error_type="BadOutcome", message="")
+            self._line.send({"outcome": fault, **answer})
+
+    def _make_context(
+        self, job_id: str, attempt: int, lease: int, timeout: float
+    ) -> _TellingContext:
+        context = _TellingContext(job_id, attempt, lease, timeout)
+        context.news = self._news
+        return context
+
+    def _listen(self) -> None:
+        """Wait to be told to stop; a child that was told runs nothing after."""
+        while os.read(self._stop, 1):
+            self._told = True
+            current = self._current
+            if current is not None:
+                current.tell_to_stop()
+
+    def _tell(self) -> None:
+        """Pass on the latest progress, at most ten times a second."""
+        pause = threading.Event()
+        while self._news.wait():
+            self._news.clear()
+            current = self._current
+            context = current.context if current is not None else None
+            latest = context.take_progress() if context is not None else None
+            if current is not None and latest is not None:
+                with contextlib.suppress(OSError):
+                    told = [latest.percent, latest.message]
+                    self._line.send({"progress": told, "of": current.order.lease})
+            pause.wait(PROGRESS_SECONDS)
+
+    def _forsake(self) -> None:
+        """In a process that the job forked: be no child of the manager's."""
+        self._line.forsake()
+        os.close(self._stop)
+        for number in _SPARED:
+            signal.signal(number, signal.SIG_DFL)
+        _release_signals()
+
+
+class _TellingContext(Context):
+    """A context that wakes whoever passes its progress on."""
+
+    __slots__ = ("news",)
+    news: threading.Event
+
+    def progress(self, percent: float, message: str = "") -> None:
+        super().progress(percent, message)
+        if not self.news.is_set():
+            self.news.set()
+
+
+class _Forwarder(logging.Handler):
+    """Sends what a job logs to the manager, whose log it belongs in."""
+
+    def __init__(self, line: Line) -> None:
+        super().__init__()
+        self._line = line
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            more = {
+                name: value if isinstance(value, bool | int | float) else str(value)[:MAX_LOGGED]
+                for name, value in vars(record).items()
+                if name not in _NOT_MORE
+            }
+            self._line.send({"log": [record.levelno, self.format(record)[:MAX_LOGGED], more]})
+        except OSError:
+            pass  # in a process that the job forked, nobody listens
+        except Exception:
+            self.handleError(record)
+
+
+class Gauge:
+    """Measures what a run uses, of a process that had other runs before."""
+
+    def __init__(self) -> None:
+        self._reset = _open("/proc/self/clear_refs", os.O_WRONLY)
+        self._statm = _open("/proc/self/statm", os.O_RDONLY)
+        self._page_mb = os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
+        self._cpu = 0.0
+
+    def start(self) -> None:
+        """Begin anew; where the system cannot forget a peak it stays that of the process."""
+        if self._reset is not None:
+            with contextlib.suppress(OSError):
+                os.pwrite(self._reset, b"5", 0)
+        self._cpu = self.cpu_seconds()
+
+    def usage(self) -> Usage:
+        """What was used since the start."""
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+        return Usage(self.cpu_seconds() - self._cpu, peak)
+
+    def cpu_seconds(self) -> float:
+        """Of this process and of those that it waited for."""
+        own = resource.getrusage(resource.RUSAGE_SELF)
+        others = resource.getrusage(resource.RUSAGE_CHILDREN)
+        return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
+
+    def rss_mb(self) -> float:
+        """What is resident now; 0 where the system does not say."""
+        if self._statm is None:
+            return 0.0
+        return int(os.pread(self._statm, 200, 0).split()[1]) * self._page_mb
+
+
+def _open(path: str, flags: int) -> int | None:
+    try:
+        return os.open(path, flags | os.O_CLOEXEC)
+    except OSError:
+        return None
+
+
+def _is_anything_left() -> bool:
+    """Whether a process that the job started, or one that such a one started, still lives.
+
+    They all come to this process when they lose their parents, so looking at its own is enough.
+    """
+    while True:
+        try:
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return False
+        if pid == 0:
+            return True
+
+
+def _spared(_number: int, _frame: Any) -> None:
+    """A service manager may tell every process of a service to end; ours decides for itself."""
+
+
+def _hold_signals() -> None:
+    """Before a fork: a signal that comes before the fork has its own handlers must not be lost."""
+    _forking.mask = signal.pthread_sigmask(signal.SIG_BLOCK, _SPARED)
+
+
+def _release_signals() -> None:
+    signal.pthread_sigmask(signal.SIG_SETMASK, _forking.mask)
+
+
+def main(arguments: Sequence[str]) -> None:
+    """Be the child: names of modules with jobs, then the descriptors of line, stop and stacks."""
+    *modules, line_fd, stop_fd, stack_fd = arguments
+    for descriptor in map(int, (line_fd, stop_fd, stack_fd)):
+        os.set_inheritable(descriptor, False)
+    for number in _SPARED:
+        # A handler, not SIG_IGN, which the programs that a job starts would inherit.
+        signal.signal(number, _spared)
+    faulthandler.enable(int(stack_fd), all_threads=True)
+    faulthandler.register(STACK_SIGNAL, int(stack_fd), all_threads=True, chain=False)
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+    output = os.dup(1)
+    registry.load(modules)
+    line = Line(socket.socket(fileno=int(line_fd)))
+    Child(line, int(stop_fd), output).serve()

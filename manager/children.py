@@ -1,0 +1,282 @@
+"""The children: processes that run orders which must not share a process with others."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import structlog
+
+from jobs import registry
+from jobs.context import Context
+from jobs.errors import UnknownType
+from manager import warden
+from manager.assignment import Assignment
+from manager.autopsy import end_of, last_words, stack_of
+from manager.cell import Cell, Report
+from manager.outcome import CRASHED, ERROR, HANDED_BACK, TIMED_OUT, Outcome, Usage
+from manager.processes import has_subreaper
+
+IDLE_SECONDS = 60.0
+MOST_RUNS = 10_000
+# A child that keeps more than this after a run is not kept itself.
+MOST_RESTING_MB = 256
+CLOSE_SECONDS = 3.0
+
+log = structlog.get_logger("capataz.manager")
+
+
+class Run:
+    """One attempt in a child, as those see it who may end it (`assignment.Apart`)."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._cell: Cell | None = None
+        self._over = False
+        self.verdict: Outcome | None = None
+
+    def end(self, outcome: Outcome) -> bool:
+        with self._lock:
+            if self._over or self.verdict is not None:
+                return False
+            self.verdict = outcome
+            if self._cell is not None:
+                self._cell.end(with_stack=outcome.kind == TIMED_OUT)
+            return True
+
+    def enter(self, cell: Cell) -> bool:
+        """From now on this cell is what is ended; False when the end has come already."""
+        with self._lock:
+            self._cell = cell
+            return self.verdict is None
+
+    def leave(self) -> Outcome | None:
+        """Nobody can end it any more; why somebody did, if so."""
+        with self._lock:
+            self._over = True
+            return self.verdict
+
+    def kill(self) -> None:
+        """End it without grace: it is handed back."""
+        self.end(Outcome(HANDED_BACK))
+        with self._lock:
+            if self._cell is not None and not self._over:
+                self._cell.end(0)
+
+
+class Children:
+    """Runs each assignment in a child of its own, for as long as the run lasts.
+
+    A child serves one order after the other, and at most as many are kept as ran at once. It is
+    ended after 60 s without work or 10,000 runs, after any run that left a process or a thread
+    behind, and when it rests on more than 256 MiB.
+    """
+
+    def __init__(self, modules: Sequence[str] = ()) -> None:
+        """`modules` are those with jobs that a child imports beside the built-in ones."""
+        self._modules = tuple(modules)
+        self._lock = threading.Condition()
+        self._idle: list[Cell] = []
+        self._runs: set[Run] = set()
+        self._closed = False
+        if not has_subreaper():
+            log.warning("no subreaper on this system: a job's daemons may outlive it")
+
+    def run(self, assignment: Assignment) -> Outcome:
+        """Run it in a child; when this returns, nothing of it is left running."""
+        run = Run()
+        with self._lock:
+            if self._closed:
+                return Outcome(HANDED_BACK)
+            self._runs.add(run)
+        assignment.apart = run
+        # Read after it can be ended: who tells it later than this finds the run there.
+        if assignment.told:
+            run.end(Outcome(HANDED_BACK))
+        try:
+            return self._run(assignment, run)
+        except Exception:
+            log.exception("a run in a child process was lost", job=assignment.id)
+            return Outcome(CRASHED, error_type="Crashed", message="the job's process was lost")
+        finally:
+            run.leave()
+            with self._lock:
+                self._runs.discard(run)
+                self._lock.notify_all()
+
+    def tick(self) -> None:
+        """End children that had no work for long, and bury those that died."""
+        before = time.monotonic() - IDLE_SECONDS
+        with self._lock:
+            old = [c for c in self._idle if c.idle_since < before or not c.is_alive()]
+            self._idle = [cell for cell in self._idle if cell not in old]
+        _end_all(old)
+
+    def close(self) -> None:
+        """End every child, whatever it does. Safe twice; what is run later is handed back."""
+        with self._lock:
+            self._closed = True
+            idle, self._idle = self._idle, []
+            runs = list(self._runs)
+        for run in runs:
+            run.kill()
+        _end_all(idle)
+        with self._lock:
+            self._lock.wait_for(lambda: not self._runs, CLOSE_SECONDS)
+
+    def _run(self, assignment: Assignment, run: Run) -> Outcome:
+        order = assignment.order
+        memory_mb = _memory_mb(order.type)
+        try:
+            cell = self._take(memory_mb) or Cell(self._modules)
+        except OSError as error:
+            return _not_started(f"could not be started: {error}")
+        if not run.enter(cell):
+            _end_all([cell])
+            return run.leave() or Outcome(HANDED_BACK)
+        started = cell.pid is not None or cell.start()
+        if not started or run.verdict is not None:
+            return self._stillborn(cell, run)
+        cell.limit(memory_mb or 0)
+        context = Context(order.id, order.attempts, order.lease, order.timeout_ms / 1000)
+        assignment.context = context
+        assignment.started = time.monotonic()
+        spent_before = cell.cpu_seconds
+        answer = cell.ask(_request(order), lambda message: _hear(message, context, order.lease))
+        verdict = run.leave()
+        if answer is None or verdict is not None:
+            cell.end(0)
+            report = cell.bury()
+            seconds = time.monotonic() - assignment.started
+            return self._judge(assignment, answer, verdict, report, seconds, spent_before)
+        self._give_back(cell, spent=answer["spent"])
+        return _outcome(answer)
+
+    def _take(self, memory_mb: int | None) -> Cell | None:
+        """The idle child that was last at work; for a bounded job, one that leaves it room."""
+        dead: list[Cell] = []
+        found = None
+        with self._lock:
+            for cell in reversed(self._idle):
+                if memory_mb is not None and cell.rss_mb > memory_mb / 2:
+                    continue
+                if cell.is_alive():
+                    found = cell
+                    break
+                dead.append(cell)
+            self._idle = [cell for cell in self._idle if cell is not found and cell not in dead]
+        _end_all(dead)
+        return found
+
+    def _give_back(self, cell: Cell, *, spent: bool) -> None:
+        spent = spent or cell.runs >= MOST_RUNS or cell.rss_mb > MOST_RESTING_MB
+        cell.idle_since = time.monotonic()
+        with self._lock:
+            if not spent and not self._closed:
+                self._idle.append(cell)
+                return
+        _end_all([cell])
+
+    def _stillborn(self, cell: Cell, run: Run) -> Outcome:
+        verdict = run.leave()
+        cell.end(0)
+        report = cell.bury()
+        if verdict is not None:
+            return verdict
+        how, _, _ = end_of(report.status)
+        log.error("a child process could not be started", how=how)
+        return _not_started(f"{how} before it had loaded its jobs", last_words(report.output))
+
+    def _judge(
+        self,
+        assignment: Assignment,
+        answer: dict[str, Any] | None,
+        verdict: Outcome | None,
+        report: Report,
+        seconds: float,
+        spent_before: float,
+    ) -> Outcome:
+        """What a run came to that did not end by its answer alone."""
+        if report.reason == "stuck":
+            log.error("a child process does not end; its warden goes on trying", job=assignment.id)
+        if verdict is not None and verdict.kind == HANDED_BACK:
+            return _outcome(answer) if answer is not None else verdict
+        how, code, name = end_of(report.status)
+        outcome = verdict or _verdict(report, how, assignment)
+        if outcome.kind == CRASHED:
+            log.warning("a child process died", job=assignment.id, how=how)
+        return outcome._replace(
+            run_seconds=seconds,
+            traceback=stack_of(report.stack),
+            usage=Usage(max(0.0, report.cpu_seconds - spent_before), report.peak_mb),
+            output=last_words(report.output),
+            exit_code=code,
+            signal=name,
+        )
+
+
+def _verdict(report: Report, how: str, assignment: Assignment) -> Outcome:
+    """Why a child ended that nobody here has ended."""
+    if report.reason == warden.MEMORY:
+        limit = _memory_mb(assignment.order.type)
+        return Outcome(
+            ERROR,
+            error_type="MemoryExceeded",
+            message=f"the job used {report.used_mb} MiB, more than its memory_mb of {limit}",
+        )
+    if report.reason == warden.PROCESSES:
+        return Outcome(
+            ERROR,
+            error_type="TooManyProcesses",
+            message=f"the job had more than {warden.MOST_PROCESSES} processes at once",
+        )
+    if report.reason in ("lost", "stuck"):
+        how = "ended with its warden"
+    return Outcome(CRASHED, error_type="Crashed", message=f"the job's process {how}")
+
+
+def _not_started(message: str, output: str | None = None) -> Outcome:
+    return Outcome(
+        ERROR, error_type="NotStarted", message=f"the job's process {message}", output=output
+    )
+
+
+def _outcome(answer: dict[str, Any]) -> Outcome:
+    return Outcome(*answer["outcome"])._replace(usage=Usage(*answer["usage"]))
+
+
+def _request(order: Any) -> dict[str, Any]:
+    return {
+        "id": order.id,
+        "type": order.type,
+        "payload": order.payload,
+        "lease": order.lease,
+        "attempts": order.attempts,
+        "timeout_ms": order.timeout_ms,
+    }
+
+
+def _hear(message: dict[str, Any], context: Context, lease: int) -> None:
+    """Take in what a child says during a run. Raises for what no child of ours says."""
+    if "progress" in message:
+        if message["of"] == lease:
+            context.progress(*message["progress"])
+        return
+    level, text, more = message["log"]
+    context.log.log(level, "%s", text, extra=more)
+
+
+def _memory_mb(kind: str) -> int | None:
+    try:
+        return registry.get(kind).memory_mb
+    except UnknownType:
+        return None
+
+
+def _end_all(cells: list[Cell]) -> None:
+    for cell in cells:
+        cell.end(0)
+    for cell in cells:
+        cell.bury()

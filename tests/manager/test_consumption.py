@@ -1,0 +1,186 @@
+"""The watchdog over the claims: it acts when work waits in vain, and only then."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from typing import TypeVar
+
+import pytest
+
+import ledger
+from database import Database, Transaction
+from ledger import Request
+from manager.claimer import Claimer
+from manager.claiming import Claiming
+from manager.consumption import ConsumptionWatchdog
+from models import COMPLETED, PENDING, WIP
+from tests.factories import new_order, submit
+from tests.ledger import evidence
+from tests.manager.by_hand import ByHand
+from tests.manager.vain import claims_take_again, no_claim_takes
+from tests.support import wait_until
+
+T = TypeVar("T")
+HOUR = 3_600_000
+
+
+class Stuck(Database):
+    """A database whose next write, once told so, hangs until it is let go: before it is done, or
+    when it is done and only its answer is missing."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__(url)
+        self.hangs = ""
+        self.hung = threading.Event()
+        self.let_go = threading.Event()
+
+    def write(self, work: Callable[[Transaction], T]) -> T:
+        hangs, self.hangs = self.hangs, ""
+        if hangs == "before":
+            self._hang()
+        result = super().write(work)
+        if hangs == "after":
+            self._hang()
+        return result
+
+    def _hang(self) -> None:
+        self.hung.set()
+        assert self.let_go.wait(20)
+
+
+class Watched:
+    """A manager by hand whose claims run in their loop, under a watchdog without patience."""
+
+    def __init__(self, database: Database) -> None:
+        self.hand = ByHand(database)
+        self.made = 0
+        self.claiming = Claiming(self._make)
+        self.watchdog = ConsumptionWatchdog(database, self.claiming, self.hand.pool, (), 0, 0)
+        self.given_up = 0
+        self.watchdog.give_up = self._give_up
+
+    def _make(self) -> Claimer:
+        self.made += 1
+        hand = self.hand
+        return Claimer(
+            hand.database,
+            hand.name,
+            pool=hand.pool,
+            leases=hand.leases,
+            lanes=hand.claimer._lanes,
+            pace=hand.pace,
+            execute=hand.executor.execute,
+            deliver=hand._deliver,
+            unwritten=hand.writer.unwritten,
+            poll_seconds=0.01,
+        )
+
+    def _give_up(self) -> None:
+        self.given_up += 1
+
+    def work_off(self) -> None:
+        """Run and write what was claimed."""
+        self.hand.run_all()
+        self.hand.drain()
+
+
+@pytest.fixture
+def stuck(database_url: str, database: Database) -> Iterator[Stuck]:
+    opened = Stuck(database_url)
+    yield opened
+    opened.let_go.set()
+    opened.close()
+
+
+@pytest.fixture
+def watched(stuck: Stuck) -> Iterator[Watched]:
+    made = Watched(stuck)
+    yield made
+    stuck.let_go.set()
+    made.claiming.stop()
+
+
+def waiting(database: Database) -> str:
+    """An order that has been due for an hour."""
+    order = submit(database)
+    evidence.waited(database, order, HOUR)
+    return order
+
+
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_claim_that_hangs_is_left_behind(stuck: Stuck, watched: Watched, when: str) -> None:
+    first, second = waiting(stuck), waiting(stuck)
+    stuck.hangs = when
+    watched.claiming.start()
+    assert stuck.hung.wait(20)
+    assert ledger.find(stuck, first).status == {"before": PENDING, "after": WIP}[when]
+
+    watched.watchdog.tick()
+    wait_until(watched.hand.leases.held, "the new loop claims, or adopts")
+    watched.work_off()
+    stuck.let_go.set()
+
+    def all_done() -> bool:
+        watched.work_off()
+        watched.claiming.wake()
+        return evidence.counted(stuck) == {COMPLETED: 2}
+
+    wait_until(all_done, "both orders end")
+    assert watched.given_up == 0
+    assert {ledger.find(stuck, one).crashes for one in (first, second)} == {0}
+    ends = [one for event in evidence.events(stuck, "completed") for one in event.ids]
+    assert sorted(ends) == sorted([first, second])
+
+
+def test_what_an_old_claim_brings_late_is_handed_back(stuck: Stuck, watched: Watched) -> None:
+    order = waiting(stuck)
+    claimer = watched._make()
+    stuck.hangs = "after"
+    step = threading.Thread(target=claimer.step)
+    step.start()
+    assert stuck.hung.wait(20)
+    claimer.retire()
+    stuck.let_go.set()
+    step.join(20)
+    assert watched.hand.run_all() == 0
+    watched.hand.drain()
+    found = ledger.find(stuck, order)
+    assert (found.status, found.attempts, found.crashes) == (PENDING, 0, 0)
+    assert not watched.hand.leases.held()
+
+
+def test_when_that_does_not_help_the_manager_gives_up(stuck: Stuck, watched: Watched) -> None:
+    waiting(stuck)
+    no_claim_takes(stuck)
+
+    def acts() -> bool:
+        # A claim in vain holds the order locked for a moment: then it does not count.
+        watched.watchdog.tick()
+        return watched.claiming.alive() and watched.given_up == 2
+
+    wait_until(acts, "it gives up")
+    assert watched.made == 2, "the loop was to be built anew once"
+    claims_take_again(stuck)
+    wait_until(watched.hand.leases.held, "it is taken")
+    watched.work_off()
+    watched.watchdog.tick()
+    waiting(stuck)
+    wait_until(watched.hand.leases.held, "the next is taken")
+    assert watched.given_up == 2
+
+
+def test_nothing_is_wrong_while_nothing_waits_or_no_worker_is_free(database: Database) -> None:
+    watched = Watched(database)
+    for _ in range(3):
+        watched.watchdog.tick()
+    ledger.submit(database, [Request([new_order(delay_ms=HOUR)])])
+    watched.watchdog.tick()
+    waiting(database)
+    ledger.pause(database, "default")
+    watched.watchdog.tick()
+    ledger.resume(database, "default")
+    watched.hand.pool._queue("busy", lambda: None)
+    watched.watchdog.tick()
+    assert not watched.claiming.alive(), "a loop was built anew"
+    assert watched.given_up == 0
