@@ -44,6 +44,16 @@ class Stage:
         self.folder = folder
         self.children = Children([JOBS])
         self._marks = 0
+        self._others = {process.pid for process in psutil.Process().children()}
+
+    def wardens(self) -> list[psutil.Process]:
+        """The processes that its children brought: whatever else this process has started stays
+        out of account."""
+        return [one for one in psutil.Process().children() if one.pid not in self._others]
+
+    def family(self) -> list[psutil.Process]:
+        """Those, and all below them."""
+        return [one for top in self.wardens() for one in (top, *top.children(recursive=True))]
 
     def run(self, kind: str, **payload: Any) -> Outcome:
         """Run an order of this type to its end."""

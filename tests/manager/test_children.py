@@ -10,7 +10,6 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from jobs import registry
@@ -78,7 +77,7 @@ def test_a_child_is_never_shared(stage: Stage) -> None:
     running = [stage.start("obedient") for _ in range(3)]
     pids = {value(stage.run("self"))["pid"] for _ in range(3)}
     assert len(pids) == 1
-    assert len(psutil.Process().children()) == 4
+    assert len(stage.wardens()) == 4
     for one in running:
         one.order.tell_to_stop()
     assert {one.outcome().kind for one in running} == {HANDED_BACK}
@@ -159,7 +158,7 @@ def test_whatever_it_does_it_can_be_ended(stage: Stage, kind: str) -> None:
     assert (outcome.kind, outcome.error_type) == (TIMED_OUT, "TimedOut")
     assert outcome.message == LATE.message
     assert outcome.signal == "SIGKILL"
-    assert not psutil.Process().children()
+    assert not stage.wardens()
 
 
 def test_it_is_ended_once_and_for_the_first_reason(stage: Stage) -> None:
@@ -255,7 +254,7 @@ def test_a_stop_ends_all_children_and_takes_no_more(stage: Stage) -> None:
     since = time.monotonic()
     stage.children.close()
     assert time.monotonic() - since < module.CLOSE_SECONDS
-    assert not psutil.Process().children()
+    assert not stage.wardens()
     assert {one.outcome().kind for one in running} == {HANDED_BACK}
     assert stage.run("self").kind == HANDED_BACK
     stage.children.close()
@@ -268,7 +267,7 @@ def test_idle_children_end_after_a_while(stage: Stage, monkeypatch: pytest.Monke
     monkeypatch.setattr(module, "IDLE_SECONDS", 0.0)
     stage.children.tick()
     assert is_gone(pid)
-    assert not psutil.Process().children()
+    assert not stage.wardens()
     assert stage.run("self").kind == SUCCEEDED
 
 
