@@ -80,6 +80,8 @@ class JobOrder(Table):
     progress = peewee.TextField(null=True)
     attempts = peewee.IntegerField(default=0)
     crashes = peewee.IntegerField(default=0)
+    # Once it took its holder down; a retry by hand sets the count back, but not this.
+    quarantined = peewee.SmallIntegerField(default=0)
     max_attempts = peewee.IntegerField()
     lease = peewee.BigIntegerField(default=0)
     timeout_ms = peewee.BigIntegerField()

@@ -8,6 +8,12 @@ import time
 from jobs import Context, job
 
 
+@job("echo")
+def echo(_context: Context, text: str) -> str:
+    """Give back what came."""
+    return text
+
+
 @job("stamp")
 def stamp(_context: Context, path: str, number: int) -> None:
     """Append the moment of the first line (monotonic ns, one clock for the whole machine)."""

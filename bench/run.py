@@ -39,10 +39,13 @@ def main() -> int:
     if unknown:
         parser.error(f"no such scenario: {', '.join(unknown)}; known: {', '.join(names)}")
     print(_machine())
-    for kind in given.database or DATABASES:
+    first, *_ = kinds = given.database or DATABASES
+    for kind in kinds:
         with _source(kind) as fresh:
             for name in given.scenario or names:
                 scenario = importlib.import_module(f"bench.scenarios.{name}")
+                if kind != first and getattr(scenario, "WITHOUT_DATABASE", False):
+                    continue
                 _print(kind, scenario, [_measure(fresh, scenario) for _ in range(given.repeat)])
     return 0
 

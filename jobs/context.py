@@ -42,6 +42,7 @@ class Context:
         "_event",
         "_log",
         "_progress",
+        "_shown",
         "_started",
         "_taken",
         "attempt",
@@ -60,6 +61,7 @@ class Context:
         self._ends = math.inf if timeout is None else self._started + timeout
         self._deadline: datetime | None = None
         self._cancelled = False
+        self._shown = False
         self._event: threading.Event | None = None
         self._progress: Progress | None = None
         self._taken: Progress | None = None
@@ -82,9 +84,19 @@ class Context:
         """Whether to stop: cancelled, out of time, or no longer the holder of the order.
 
         A job in a thread is only told, so a long one looks here or waits with `wait`. Clean up and
-        raise `jobs.errors.Cancelled`: whatever is returned from then on is discarded.
+        raise `jobs.errors.Cancelled`: whatever is returned or raised from then on is discarded.
         """
+        if self._cancelled:
+            self._shown = True
         return self._cancelled
+
+    @property
+    def shown(self) -> bool:
+        """Whether the job has been told to stop and has looked: what it makes after is half done.
+
+        For who runs the job.
+        """
+        return self._shown
 
     def cancel(self) -> None:
         """Tell the job to stop, and wake it from `wait`. Safe twice."""
@@ -99,7 +111,7 @@ class Context:
         event = self._event or self._make_event()
         if not self._cancelled:
             event.wait(min(seconds, threading.TIMEOUT_MAX))
-        return self._cancelled
+        return self.cancelled
 
     def _make_event(self) -> threading.Event:
         with _event_birth:

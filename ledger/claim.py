@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Collection, Sequence
-from contextlib import suppress
 from typing import Any
 
 from database import Database, DatabaseAway, Sql, Transaction
@@ -12,6 +12,8 @@ from ledger.ids import text_id
 from ledger.orders import Claimed, Lane
 from ledger.record import Record
 from models import PENDING, WIP
+
+_log = logging.getLogger("capataz.ledger")
 
 # The lanes to walk, in their order, without those of paused queues: these are looked up once, and
 # so is the clock, not once a lane.
@@ -71,7 +73,7 @@ CLAIM = Sql(
         last_updated = {{now}}
     WHERE id IN (SELECT id FROM chosen) AND +status = 'pending'
     RETURNING id, type, queue, priority, payload, lease, attempts, crashes, max_attempts,
-        timeout_ms, max_silence_ms, run_at, {{now}}""",
+        timeout_ms, max_silence_ms, run_at, quarantined, {{now}}""",
     postgres=f"""
     WITH {_LANE_POSTGRES}, reach AS (
         SELECT coalesce(
@@ -89,7 +91,7 @@ CLAIM = Sql(
         last_updated = {{now}}
     WHERE o.id = ANY(ARRAY(SELECT id FROM chosen)) AND o.status || '' = 'pending'
     RETURNING o.id, o.type, o.queue, o.priority, o.payload, o.lease, o.attempts, o.crashes,
-        o.max_attempts, o.timeout_ms, o.max_silence_ms, o.run_at, {{now}}""",
+        o.max_attempts, o.timeout_ms, o.max_silence_ms, o.run_at, o.quarantined, {{now}}""",
 )
 
 # Locked like a claim's, so that an order which somebody holds locked is not counted as waiting.
@@ -116,7 +118,7 @@ EVER_MS = 10**15
 
 HOLDINGS = Sql("""
     SELECT id, type, queue, priority, payload, lease, attempts, crashes, max_attempts, timeout_ms,
-        max_silence_ms, run_at
+        max_silence_ms, run_at, quarantined
     FROM job_order WHERE status = 'wip' AND manager = :manager ORDER BY id""")
 
 
@@ -172,8 +174,13 @@ def wait_for_claims(database: Database) -> None:
         transaction.run(WAIT)
 
     if database.dialect == "postgresql":
-        with suppress(DatabaseAway):
+        try:
             database.write(work)
+        except DatabaseAway as error:
+            _log.warning(
+                "a claim under way may still take orders of what was paused",
+                extra={"reason": str(error)},
+            )
 
 
 def _apart(lanes: Sequence[Lane]) -> list[tuple[str, int, int, int]]:

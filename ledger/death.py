@@ -1,9 +1,9 @@
 """Proof of death: which managers are gone for certain, long before their stale time is over.
 
 A manager is dead when its lock is free although the server that kept it never stopped. A lock is
-also free when only the session that held it was cut, so on the host of the manager itself its
-process must be gone too, and elsewhere two looks some seconds apart must agree: who lives takes
-its lock again under a new epoch.
+also free when only the session that held it was cut. So on the host of the manager itself its
+process must be gone too. And two looks some seconds apart must agree, further apart where nobody
+can look at the process: who lives takes its lock again under a new epoch.
 """
 
 from __future__ import annotations
@@ -13,12 +13,13 @@ import fcntl
 import os
 from functools import cache
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from database import Database, Sql, Transaction
 from ledger.lifeline import KEY, LOCK, SERVER, lifeline_file
 from ledger.record import note
 
+# The exclusive lock is the manager's; who only asks whether it is free has a shared one.
 SUSPECTS = Sql(
     sqlite="""
     SELECT id, epoch, pid, process FROM manager
@@ -29,16 +30,25 @@ SUSPECTS = Sql(
         AND NOT EXISTS (
             SELECT 1 FROM pg_locks AS l WHERE l.locktype = 'advisory' AND l.objsubid = 1
             AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+            AND l.mode = 'ExclusiveLock'
             AND (l.classid::bigint << 32 | l.objid::bigint) = {KEY.format(id="m.id")})
     ORDER BY m.id""",
 )
 
-BURY = Sql("""
-    UPDATE manager SET state = 'lost', ended_on = {now}
-    WHERE id = :id AND epoch = :epoch AND proof = 'lock' AND ended_on IS NULL
-        AND NOT EXISTS (
-            SELECT 1 FROM job_order AS o WHERE o.status = 'wip' AND o.manager = :id)
-    RETURNING id""")
+# Until the transaction ends the manager, should it live, cannot take it either.
+ASK_FOR_LOCK = Sql(f"SELECT pg_try_advisory_xact_lock_shared({KEY.format(id=':dead')})")
+
+# What must be true of the row of a dead manager still, when something is done about it: that the
+# server has not lost all locks since, either.
+IS_DEAD = "m.id = :dead AND m.epoch = :epoch AND m.proof = 'lock' AND m.ended_on IS NULL"
+OF_THIS_SERVER = f"AND m.server = {SERVER}"
+
+_BURY = f"""
+    UPDATE manager AS m SET state = 'lost', ended_on = {{now}}
+    WHERE {IS_DEAD} AND NOT EXISTS (
+        SELECT 1 FROM job_order AS o WHERE o.status = 'wip' AND o.manager = :dead)
+        %s RETURNING id"""
+BURY = Sql(sqlite=_BURY % "", postgres=_BURY % OF_THIS_SERVER)
 
 UPTIME = Sql(
     sqlite="SELECT NULL",
@@ -49,10 +59,18 @@ UPTIME = Sql(
 
 
 class Suspect(NamedTuple):
-    """A manager whose lock is free, as of this epoch of it."""
+    """A manager whose lock is free, as of this epoch of it.
+
+    `gone`: its process has ended for certain; else it may be at work, cut off from the server.
+    """
 
     id: str
     epoch: int
+    gone: bool = False
+
+    def sought(self) -> dict[str, Any]:
+        """The parameters of `IS_DEAD`."""
+        return {"dead": self.id, "epoch": self.epoch}
 
 
 def suspects(database: Database, me: str) -> list[Suspect]:
@@ -64,9 +82,22 @@ def suspects(database: Database, me: str) -> list[Suspect]:
     for name, epoch, pid, process in database.read(SUSPECTS, {"me": me}):
         if database.path is not None and not _is_free(lifeline_file(database.path, name)):
             continue
-        if process is None or process != process_mark(pid):
-            found.append(Suspect(name, epoch))
+        if process is None:
+            # The kernel let go of its file; of a session less is known.
+            gone = database.path is not None
+        elif process == process_mark(pid):
+            continue
+        else:
+            gone = process.startswith(f"{_here()}/")
+        found.append(Suspect(name, epoch, gone))
     return found
+
+
+def is_lock_free(transaction: Transaction, database: Database, dead: Suspect) -> bool:
+    """Whether the lock is free at this moment, and on PostgreSQL until the transaction ends."""
+    if database.path is not None:
+        return _is_free(lifeline_file(database.path, dead.id))
+    return bool(transaction.rows(ASK_FOR_LOCK, {"dead": dead.id})[0][0])
 
 
 def bury(database: Database, dead: Suspect) -> bool:
@@ -76,7 +107,9 @@ def bury(database: Database, dead: Suspect) -> bool:
     """
 
     def work(transaction: Transaction) -> bool:
-        if not transaction.rows(BURY, dead._asdict()):
+        if not is_lock_free(transaction, database, dead):
+            return False
+        if not transaction.rows(BURY, dead.sought()):
             return False
         note(transaction, "manager_lost", dead.id, proof=LOCK)
         return True

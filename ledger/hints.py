@@ -14,7 +14,7 @@ import select
 import socket
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -152,7 +152,7 @@ class Listener:
                     return
             except (DatabaseAway, psycopg.Error, OSError):
                 # Polling goes on meanwhile, so a short silence here costs a poll interval at most.
-                if select.select([self._wake], [], [], RECONNECT_SECONDS)[0]:
+                if readable([self._wake], RECONNECT_SECONDS):
                     return
 
     def _tell(self, hint: str) -> None:
@@ -171,12 +171,11 @@ class Listener:
                 while True:
                     # Fetched to the end before anybody is called, since the generator holds the
                     # connection's lock; and again after it, since who is called may use the
-                    # connection, and what arrives then wakes no select.
+                    # connection, and what arrives then wakes no poll.
                     while hints := {n.payload for n in connection.notifies(timeout=0)}:
                         for hint in sorted(hints):
                             self._tell(hint)
-                    readable, _, _ = select.select([connection.fileno(), self._wake], [], [])
-                    if self._wake in readable:
+                    if self._wake in readable([connection.fileno(), self._wake]):
                         return True
             finally:
                 # A connection that listens must not go back to the pool.
@@ -187,7 +186,7 @@ class Listener:
         self._database.discard()
         _log.warning("no wake-ups behind a pooler: only polling finds orders and cancels")
         self._ready.set()
-        select.select([self._wake], [], [])
+        readable([self._wake])
         return True
 
     def _datagrams(self) -> bool:
@@ -203,12 +202,22 @@ class Listener:
             self._ready.set()
             try:
                 while True:
-                    readable, _, _ = select.select([ear.fileno(), self._wake], [], [])
-                    if self._wake in readable:
+                    if self._wake in readable([ear.fileno(), self._wake]):
                         return True
                     self._tell(ear.recv(64).decode(errors="replace"))
             finally:
                 place.unlink(missing_ok=True)
+
+
+def readable(descriptors: Iterable[int], seconds: float | None = None) -> set[int]:
+    """Those of the descriptors that have something to say, or have ended, waited for so long.
+
+    Whatever their numbers: `select` knows none from 1024 on.
+    """
+    poll = select.poll()
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)
+    return {descriptor for descriptor, _ in poll.poll(None if seconds is None else seconds * 1000)}
 
 
 def file_name(manager: str) -> str:

@@ -10,7 +10,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import select
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -18,8 +17,9 @@ from typing import Any, NamedTuple
 
 import psycopg
 
+import forks
 from database import Database, DatabaseAway
-from ledger.hints import file_name
+from ledger.hints import file_name, readable
 
 RETAKE_SECONDS = (0.1, 1.0)
 CHECK_SECONDS = 5.0
@@ -29,7 +29,8 @@ LOCK = "lock"
 NO_PROOF = "none"
 
 # Which run of the server this is: session locks are lost when it is started anew, and also when
-# it starts itself anew after the crash of one process, which only its statistics tell.
+# it starts itself anew after the crash of one process, which only its statistics tell. Somebody
+# may set these back by hand, too, which costs no lock.
 SERVER = """(extract(epoch FROM pg_postmaster_start_time())::text || '/' ||
     coalesce((SELECT extract(epoch FROM stats_reset)::text FROM pg_stat_bgwriter), ''))"""
 
@@ -40,8 +41,8 @@ TAKE = f"SELECT pg_try_advisory_lock({KEY.format(id='%s')}), {SERVER}"
 HELD = f"""
     SELECT pg_backend_pid() = %s AND EXISTS (
         SELECT 1 FROM pg_locks WHERE locktype = 'advisory' AND objsubid = 1 AND granted
-        AND pid = pg_backend_pid()
-        AND (classid::bigint << 32 | objid::bigint) = {KEY.format(id="%s")})"""
+        AND pid = pg_backend_pid() AND mode = 'ExclusiveLock'
+        AND (classid::bigint << 32 | objid::bigint) = {KEY.format(id="%s")}), {SERVER}"""
 
 _log = logging.getLogger("capataz.ledger")
 
@@ -61,7 +62,8 @@ UNPROVEN = Proof()
 class Lifeline:
     """Holds the lock of one manager; taken again, under a new epoch, when the server lost it.
 
-    `changed` is called, from a thread of its own, after each change of `proof`.
+    `changed` is called after changes of `proof`, from a thread of its own: however long it takes,
+    the lock does not wait for it.
     """
 
     def __init__(self, database: Database, manager: str) -> None:
@@ -69,11 +71,12 @@ class Lifeline:
         self._manager = manager
         self._wake, self._end = os.pipe()
         self._file: _HeldFile | None = None
-        self._thread: threading.Thread | None = None
+        self._threads: list[threading.Thread] = []
         self._first = threading.Event()
+        self._news = threading.Event()
         self._lock = threading.Lock()
+        self._wait = RETAKE_SECONDS[0]
         self._closed = False
-        self._started = False
         self.proof = UNPROVEN
         self.changed: Callable[[], None] = lambda: None
 
@@ -82,10 +85,11 @@ class Lifeline:
         if self._database.path is not None:
             self._hold_file(self._database.path)
             return
-        self._thread = threading.Thread(target=self._run, name="lifeline", daemon=True)
-        self._thread.start()
+        for name, work in (("lifeline", self._run), ("lifeline news", self._announce)):
+            thread = threading.Thread(target=work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
         self._first.wait(START_SECONDS)
-        self._started = True
 
     def close(self) -> None:
         """Let go of the lock. Safe twice, and before start."""
@@ -94,11 +98,12 @@ class Lifeline:
                 return
             self._closed = True
         os.write(self._end, b"x")
-        if self._thread is not None:
-            self._thread.join(5)
+        self._news.set()
+        for thread in self._threads:
+            thread.join(5)
         if self._file is not None:
             self._file.remove()
-        if self._thread is None or not self._thread.is_alive():
+        if not any(thread.is_alive() for thread in self._threads):
             os.close(self._end)
             os.close(self._wake)
 
@@ -112,27 +117,26 @@ class Lifeline:
             )
 
     def _run(self) -> None:
-        wait, longest = RETAKE_SECONDS
         while not self._closed:
+            again = True
             try:
-                if not self._hold():
-                    return
-                wait = RETAKE_SECONDS[0]
+                again = self._hold()
             except (DatabaseAway, psycopg.Error, OSError):
                 pass
-            finally:
-                self._first.set()
-            if self.proof.kind == LOCK:
+            except Exception:
+                _log.exception("the lock that proves life failed; taking it again")
+            if not self._closed and self.proof.kind == LOCK:
                 self._say(self.proof._replace(kind=NO_PROOF))
-            if self._told_to_end(wait):
+            self._first.set()
+            if not again or self._told_to_end(self._wait):
                 return
-            wait = min(2 * wait, longest)
+            self._wait = min(2 * self._wait, RETAKE_SECONDS[1])
 
     def _hold(self) -> bool:
         """Take the lock and watch over it; True when it is to be taken again."""
         with self._database.session() as connection:
             descriptor = connection.fileno()
-            _own.add(descriptor)
+            forks.keep(descriptor)
             try:
                 if self._database.pooled:
                     _log.warning("no proof of life behind a pooler: only silence will tell a death")
@@ -140,29 +144,44 @@ class Lifeline:
                 taken, server = connection.execute(TAKE, (self._manager,)).fetchone()
                 if not taken:
                     return True
+                self._wait = RETAKE_SECONDS[0]
                 self._say(Proof(LOCK, self.proof.epoch + 1, server))
-                while self._is_ours(connection):
-                    if self._told_to_end(CHECK_SECONDS, descriptor):
-                        return False
-                return True
+                while not self._told_to_end(CHECK_SECONDS, descriptor):
+                    ours, server = self._look(connection)
+                    if not ours:
+                        return True
+                    if server != self.proof.server:
+                        self._say(self.proof._replace(server=server))
+                return False
             finally:
-                _own.discard(descriptor)
+                forks.forget(descriptor)
                 # The lock goes with the session, which so must not go back to the pool.
                 self._database.discard()
 
-    def _is_ours(self, connection: Any) -> bool:
-        pid = connection.info.backend_pid
-        return bool(connection.execute(HELD, (pid, self._manager)).fetchone()[0])
+    def _look(self, connection: Any) -> tuple[bool, str]:
+        """Whether the lock is still ours, and the run of the server now."""
+        asked = connection.info.backend_pid, self._manager
+        ours, server = connection.execute(HELD, asked).fetchone()
+        return bool(ours), server
 
     def _say(self, proof: Proof) -> None:
         self.proof = proof
         self._first.set()
-        if self._started:
-            self.changed()
+        self._news.set()
+
+    def _announce(self) -> None:
+        while True:
+            self._news.wait()
+            self._news.clear()
+            if self._closed:
+                return
+            try:
+                self.changed()
+            except Exception:
+                _log.exception("a change of the proof of life could not be told; a beat will")
 
     def _told_to_end(self, seconds: float, *descriptors: int) -> bool:
-        readable, _, _ = select.select([self._wake, *descriptors], [], [], seconds)
-        return self._wake in readable
+        return self._wake in readable([self._wake, *descriptors], seconds)
 
 
 def lifeline_file(database: Path, manager: str) -> Path:
@@ -177,25 +196,18 @@ class _HeldFile:
         self._path = path
         path.parent.mkdir(mode=0o700, exist_ok=True)
         self._descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        _own.add(self._descriptor)
+        forks.keep(self._descriptor)
+        try:
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            self._let_go()
+            raise
 
     def remove(self) -> None:
         with contextlib.suppress(OSError):
             self._path.unlink()
-        _own.discard(self._descriptor)
+        self._let_go()
+
+    def _let_go(self) -> None:
+        forks.forget(self._descriptor)
         os.close(self._descriptor)
-
-
-# What a forked child (a job may fork) must not share: the lock would outlive its holder.
-_own: set[int] = set()
-
-
-def _disown() -> None:
-    nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
-    for descriptor in _own:
-        os.dup2(nothing, descriptor, inheritable=False)
-    os.close(nothing)
-
-
-os.register_at_fork(after_in_child=_disown)

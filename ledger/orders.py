@@ -104,6 +104,7 @@ class Claimed(NamedTuple):
     timeout_ms: int
     max_silence_ms: int | None
     run_at: int
+    quarantined: int = 0
 
 
 class Beat(NamedTuple):

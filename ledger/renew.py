@@ -1,4 +1,8 @@
-"""The heartbeat: a manager's row and all of its leases, renewed in one transaction."""
+"""The heartbeat: a manager's row and all of its leases, renewed in one transaction.
+
+It waits for no row. On PostgreSQL one that somebody holds locked, were it for hours, is left out
+of this beat, since whoever waited for it would lose all the others.
+"""
 
 from __future__ import annotations
 
@@ -7,9 +11,9 @@ from operator import itemgetter
 
 from database import Database, Sql, Transaction
 from ledger.ids import text_id
-from ledger.lifeline import UNPROVEN, Proof
+from ledger.lifeline import Proof
 from ledger.orders import Beat, LostLease
-from models import NOTHING
+from models import NOTHING, WIP
 
 _RENEW = """
     UPDATE job_order AS o SET last_updated = {{now}}, worker = coalesce({worker}, o.worker),
@@ -20,24 +24,37 @@ _NAMES = ("worker", "age_ms", "progress")
 RENEW = Sql(
     sqlite=_RENEW.format(**{name: f":{name}" for name in _NAMES})
     + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id, lease",
-    postgres=_RENEW.format(**{name: f"i.{name}" for name in _NAMES})
+    postgres="""
+    WITH i AS MATERIALIZED (
+        SELECT b.*
+        FROM unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:worker AS text[]),
+            CAST(:age_ms AS bigint[]), CAST(:progress AS text[]))
+            AS b (id, lease, worker, age_ms, progress)
+        JOIN job_order AS o
+            ON o.id = b.id AND o.lease + 0 = b.lease AND o.status || '' = 'wip'
+        ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED)"""
+    + _RENEW.format(**{name: f"i.{name}" for name in _NAMES})
     + """
-    FROM unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:worker AS text[]),
-        CAST(:age_ms AS bigint[]), CAST(:progress AS text[]))
-        AS i (id, lease, worker, age_ms, progress)
-    WHERE o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'
-    RETURNING o.id, o.lease""",
+    FROM i WHERE o.id = i.id RETURNING o.id, o.lease""",
 )
 
 _by_lease = itemgetter(0, 1)
 
-STATUSES = Sql("SELECT id, status FROM job_order WHERE id {among}")
+STATUSES = Sql("SELECT id, status, lease FROM job_order WHERE id {among}")
 
 # One that was given up as lost, and comes back, is there again; one that has stopped stays so.
-BEAT = Sql("""
-    UPDATE manager SET last_beat = {now}, state = :state, ended_on = NULL, proof = :kind,
-        epoch = :epoch, server = :server
-    WHERE id = :id AND state <> 'stopped'""")
+_BEAT = """
+    UPDATE manager SET last_beat = {{now}}, state = :state, ended_on = NULL{proof}
+    WHERE id = {id}"""
+_ID = "(SELECT id FROM manager WHERE id = :id AND state <> 'stopped'{lock})"
+_LOCK = " FOR NO KEY UPDATE SKIP LOCKED"
+BEAT, BEAT_WITH_PROOF = (
+    Sql(
+        sqlite=_BEAT.format(proof=proof, id=_ID.format(lock="")),
+        postgres=_BEAT.format(proof=proof, id=_ID.format(lock=_LOCK)),
+    )
+    for proof in ("", ", proof = :kind, epoch = :epoch, server = :server")
+)
 
 
 def renew(
@@ -45,24 +62,29 @@ def renew(
     manager: str,
     beats: Sequence[Beat],
     state: str = "running",
-    proof: Proof = UNPROVEN,
+    proof: Proof | None = None,
 ) -> list[LostLease]:
     """Sign of life for a manager and for what it holds; the leases that it has lost.
 
-    `proof` is what its lifeline says of its lock just now.
+    `proof` is what its lifeline says of its lock just now; None leaves what the row says of it: of
+    two threads that renew, one may have read an older proof, so only one of them may write it.
 
     A lost order that reads `cancelled` must be stopped; any other status means that somebody else
     took it back. Raises `DatabaseAway`.
     """
     ordered = sorted(beats, key=_by_lease)
+    mine = {"id": manager, "state": state}
 
     def work(transaction: Transaction) -> list[LostLease]:
-        transaction.run(BEAT, {"id": manager, "state": state, **proof._asdict()})
+        if proof is None:
+            transaction.run(BEAT, mine)
+        else:
+            transaction.run(BEAT_WITH_PROOF, mine | proof._asdict())
         if not ordered:
             return []
         held = _renew(transaction, ordered)
         missing = [beat for beat in ordered if (beat.id, beat.lease) not in held]
-        return _statuses(transaction, missing) if missing else []
+        return _lost(transaction, missing) if missing else []
 
     return database.write(work)
 
@@ -78,7 +100,12 @@ def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[tuple[str, in
     return {(text_id(order_id), lease) for order_id, lease in rows}
 
 
-def _statuses(transaction: Transaction, missing: Sequence[Beat]) -> list[LostLease]:
+def _lost(transaction: Transaction, missing: Sequence[Beat]) -> list[LostLease]:
     rows = transaction.rows(STATUSES, {"ids": transaction.ids(beat.id for beat in missing)})
-    now = {text_id(order_id): status for order_id, status in rows}
-    return [LostLease(beat.id, beat.lease, now.get(beat.id, NOTHING)) for beat in missing]
+    now = {text_id(order_id): (status, lease) for order_id, status, lease in rows}
+    return [
+        LostLease(beat.id, beat.lease, now.get(beat.id, (NOTHING, 0))[0])
+        for beat in missing
+        # Another's lock kept it out of this beat: what becomes of it the next one tells.
+        if now.get(beat.id) != (WIP, beat.lease)
+    ]

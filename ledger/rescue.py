@@ -7,7 +7,7 @@ import random
 from typing import Any
 
 from database import Database, Sql, Transaction
-from ledger.death import Suspect
+from ledger.death import IS_DEAD, OF_THIS_SERVER, Suspect, is_lock_free
 from ledger.ids import text_id
 from ledger.orders import Rescued
 from ledger.record import Record, keep_attempts
@@ -17,33 +17,36 @@ MAX_CRASHES = 3
 BATCH = 500
 
 SILENT = "no sign of life from {} for its stale time"
-DEAD = "the process of {} is gone: nobody holds its lock"
+GONE = "the process of {} is gone: nobody holds its lock"
+DEAD = "{} is gone: nobody holds its lock, nor took it again"
 
 _COLUMNS = """o.id, o.lease, o.type, o.queue, o.manager, o.worker, o.attempts, o.crashes,
         o.started_on, o.last_updated"""
 
 
-def _locking(selection: str, also: str = "") -> Sql:
+def _locking(selection: str, guard: str = "", also: str = "") -> Sql:
     """The selection in the order of ids, locked; the plus keeps SQLite from walking the whole
-    table for that order."""
+    table for that order. `guard` and `also` are for PostgreSQL."""
+    locked = f"FOR UPDATE OF o SKIP LOCKED {also}"
     return Sql(
         sqlite=f"{selection} ORDER BY +o.id LIMIT :most",
-        postgres=f"{selection} ORDER BY o.id LIMIT :most FOR UPDATE OF o SKIP LOCKED {also}",
+        postgres=f"{selection} {guard} ORDER BY o.id LIMIT :most {locked}",
     )
 
 
 # A holder's own stale time decides; `:stale` is for orders whose manager's row is gone.
 STALE = _locking(f"""
     SELECT {_COLUMNS} FROM job_order AS o LEFT JOIN manager AS m ON m.id = o.manager
-    WHERE o.status = 'wip' AND o.last_updated < {{now}} - coalesce(m.stale_ms, :stale)""")
+    WHERE o.status = 'wip' AND o.last_updated < {{now}} - coalesce(m.stale_ms, :stale)
+        AND o.manager IS DISTINCT FROM CAST(:me AS TEXT)""")
 
 # The proof is asked for again here: who lives has taken its lock anew, under another epoch. Its row
 # is locked too, since only locked rows are looked at again when a beat of it commits meanwhile.
 ORPHANED = _locking(
     f"""
     SELECT {_COLUMNS} FROM manager AS m JOIN job_order AS o ON o.manager = m.id
-    WHERE m.id = :dead AND m.epoch = :epoch AND m.proof = 'lock' AND m.ended_on IS NULL
-        AND o.status = 'wip'""",
+    WHERE {IS_DEAD} AND o.status = 'wip'""",
+    OF_THIS_SERVER,
     "FOR SHARE OF m SKIP LOCKED",
 )
 
@@ -62,6 +65,7 @@ GIVE_UP = Sql("""
 def rescue(
     database: Database,
     stale_ms: int,
+    me: str | None = None,
     *,
     max_crashes: int = MAX_CRASHES,
     rng: random.Random | None = None,
@@ -69,11 +73,12 @@ def rescue(
     """Take back every order whose holder gave no sign of life for the holder's own stale time.
 
     Each goes back to pending after a jittered back-off, or ends as failed with `Crashed` at its
-    `max_crashes`-th crash. At most 500 at a time. `stale_ms` is for holders that left no row.
-    Raises `DatabaseAway`.
+    `max_crashes`-th crash. At most 500 at a time. `stale_ms` is for holders that left no row; what
+    the manager `me` holds, who rescues and so is alive, is left to others. Raises `DatabaseAway`.
     """
-    sought = {"stale": stale_ms, "most": BATCH}
-    return _rescue(database, STALE, sought, SILENT, max_crashes, rng)
+    sought = {"stale": stale_ms, "me": me, "most": BATCH}
+    taking = _Taking(SILENT, max_crashes, rng)
+    return database.write(lambda transaction: taking.back(transaction, STALE, sought))
 
 
 def rescue_orphans(
@@ -85,42 +90,46 @@ def rescue_orphans(
 ) -> list[Rescued]:
     """The same for the orders of a manager that is proven dead, whatever its stale time.
 
-    None when it has taken its lock again since. Raises `DatabaseAway`.
+    None when its lock is not free any more, or has been taken anew since. Raises `DatabaseAway`.
     """
-    sought = {"dead": dead.id, "epoch": dead.epoch, "most": BATCH}
-    return _rescue(database, ORPHANED, sought, DEAD, max_crashes, rng)
-
-
-def _rescue(
-    database: Database,
-    selection: Sql,
-    sought: dict[str, Any],
-    reason: str,
-    max_crashes: int,
-    rng: random.Random | None,
-) -> list[Rescued]:
-    chance = rng or random.Random()  # noqa: S311 (jitter, no secret)
+    sought = {**dead.sought(), "most": BATCH}
+    taking = _Taking(GONE if dead.gone else DEAD, max_crashes, rng)
 
     def work(transaction: Transaction) -> list[Rescued]:
-        rows = transaction.rows(selection, sought)
-        if not rows:
+        if not is_lock_free(transaction, database, dead):
             return []
-        lost = [_lost(row) for row in rows]
-        back = [order for order in lost if order["crashes"] + 1 < max_crashes]
-        dead = [order for order in lost if order["crashes"] + 1 >= max_crashes]
+        return taking.back(transaction, ORPHANED, sought)
+
+    return database.write(work)
+
+
+class _Taking:
+    """How the selected orders are taken back, within a transaction."""
+
+    def __init__(self, reason: str, max_crashes: int, rng: random.Random | None) -> None:
+        self._reason = reason
+        self._max_crashes = max_crashes
+        self._chance = rng or random.Random()  # noqa: S311 (jitter, no secret)
+
+    def back(
+        self, transaction: Transaction, selection: Sql, sought: dict[str, Any]
+    ) -> list[Rescued]:
+        lost = [_lost(row) for row in transaction.rows(selection, sought)]
+        if not lost:
+            return []
+        back = [order for order in lost if order["crashes"] + 1 < self._max_crashes]
+        dead = [order for order in lost if order["crashes"] + 1 >= self._max_crashes]
         for order in back:
-            order["delay_ms"] = backoff_ms(order["crashes"] + 1, chance)
-            order["error"] = _error("WorkerLost", order, reason, "it will run again")
+            order["delay_ms"] = backoff_ms(order["crashes"] + 1, self._chance)
+            order["error"] = _error("WorkerLost", order, self._reason, "it will run again")
         for order in dead:
-            last = f"crash {max_crashes}, the last allowed"
-            order["error"] = _error("Crashed", order, reason, last)
+            last = f"crash {self._max_crashes}, the last allowed"
+            order["error"] = _error("Crashed", order, self._reason, last)
         transaction.many(TAKE_BACK, back)
         keep_attempts(transaction, [order | {"outcome": "worker_lost"} for order in back])
         transaction.many(GIVE_UP, dead)
         _record(transaction, back, dead)
         return [_rescued(o, PENDING) for o in back] + [_rescued(o, FAILED) for o in dead]
-
-    return database.write(work)
 
 
 def backoff_ms(attempt: int, chance: random.Random) -> int:

@@ -54,7 +54,8 @@ _CANCEL = f"""
 CANCEL, CANCEL_MANY = (Sql(_CANCEL.replace("WHICH", which)) for which in ("= :id", "{among}"))
 
 RETRY = Sql(f"""
-    UPDATE job_order SET status = 'pending', attempts = 0, crashes = 0, run_at = {{now}},
+    UPDATE job_order SET status = 'pending', attempts = 0, crashes = 0,
+        quarantined = CASE WHEN crashes > 0 THEN 1 ELSE quarantined END, run_at = {{now}},
         last_updated = {{now}}, completed_on = NULL, started_on = NULL, run_ms = NULL,
         error = NULL, progress = NULL, manager = NULL, worker = NULL
     WHERE id = :id AND status IN ('failed', 'cancelled') RETURNING {COLUMNS}""")

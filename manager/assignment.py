@@ -22,12 +22,13 @@ class Apart(Protocol):
 class Assignment:
     """An order, the context its job sees, and which worker has it since when.
 
-    `order` is the claimed order: its id, type, payload, lease, attempts and limits. `started`
-    is on the monotonic clock, None before; so is `claimed`. `apart` is set while a child process
+    `order` is the claimed order: its id, type, payload, lease, attempts and limits. `started`,
+    `claimed` and `told_on`, when it was told to stop, are on the monotonic clock, None before.
+    `apart` is set while a child process
     has it.
     """
 
-    __slots__ = ("apart", "claimed", "context", "order", "started", "told", "worker")
+    __slots__ = ("apart", "claimed", "context", "order", "started", "told_on", "worker")
 
     def __init__(self, order: Any) -> None:
         self.order = order
@@ -35,7 +36,7 @@ class Assignment:
         self.context: Context | None = None
         self.worker: str | None = None
         self.started: float | None = None
-        self.told = False
+        self.told_on: float | None = None
         self.apart: Apart | None = None
 
     @property
@@ -46,6 +47,11 @@ class Assignment:
     def guid(self) -> str:
         """The name of its execution in the pool."""
         return f"{self.order.id}:{self.order.lease}"
+
+    @property
+    def told(self) -> bool:
+        """Whether it was told to stop."""
+        return self.told_on is not None
 
     @property
     def deadline(self) -> float | None:
@@ -63,7 +69,8 @@ class Assignment:
 
         A child process gets its grace, and is killed with all that it started. Safe twice.
         """
-        self.told = True
+        if self.told_on is None:
+            self.told_on = time.monotonic()
         # Read after the flag is set: a run that makes its context later than this sees the flag.
         context, apart = self.context, self.apart
         if context is not None:

@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 import random
+import threading
 import time
 from collections.abc import Callable, Sequence
 
-from database import Database
+import structlog
+
+from database import Database, DatabaseAway
 from ledger import Claimed, Lane, claim, holdings, queues
 from manager.assignment import Assignment
 from manager.lanes import Lanes
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
-from manager.pace import AHEAD_ORDERS, SHORT_SECONDS, Pace
+from manager.pace import SHORT_SECONDS, Pace
 from manager.pool import ManageWorker, NoFreeSlot, PoolStopped
 from models import ALL_QUEUES
 
-# While outcomes wait unwritten in this number, nothing more is taken on.
-MOST_UNWRITTEN = 4 * AHEAD_ORDERS
+log = structlog.get_logger("capataz.manager")
+
 UNWRITTEN_SECONDS = 0.01
 LAPSED_SECONDS = 0.2
 QUEUES_SECONDS = 0.5
@@ -37,9 +40,10 @@ class Claimer:
         pace: Pace,
         execute: Callable[[Assignment], None],
         deliver: Callable[[Assignment, Outcome], None],
-        unwritten: Callable[[], int],
+        behind: Callable[[], bool],
         poll_seconds: float,
     ) -> None:
+        """`behind` says whether too many outcomes wait to be written to take on more."""
         self._database = database
         self._manager = manager
         self._pool = pool
@@ -48,28 +52,41 @@ class Claimer:
         self._pace = pace
         self._execute = execute
         self._deliver = deliver
-        self._unwritten = unwritten
+        self._behind = behind
         self._poll_seconds = poll_seconds
         self._looked = 0.0
         # The one before it may have left a claim without an owner.
         self._unsure = True
         self._retired = False
+        self._handing = threading.Lock()
         self.taken = 0
+        self.excused = 0
 
     def retire(self) -> None:
         """Another takes its place: what a claim under way still brings is handed back."""
-        self._retired = True
+        with self._handing:
+            self._retired = True
 
     def step(self) -> float:
         """Claim once. Raises `DatabaseAway`."""
+        try:
+            return self._step()
+        except DatabaseAway:
+            self.excused += 1
+            raise
+
+    def _step(self) -> float:
         if self._leases.lapsed():
+            self.excused += 1
             return LAPSED_SECONDS
-        if self._unwritten() > MOST_UNWRITTEN:
+        if self._behind():
+            self.excused += 1
             return UNWRITTEN_SECONDS
         if self._unsure:
             self._adopt()
         free, ahead = self._room()
         if free + ahead <= 0:
+            self.excused += 1
             return self._poll_seconds
         looks = time.monotonic() - self._looked > QUEUES_SECONDS
         if looks:
@@ -109,33 +126,37 @@ class Claimer:
         return claimed
 
     def _hand_out(self, claimed: Sequence[Claimed]) -> None:
-        assignments = [Assignment(order) for order in claimed]
-        if self._retired:
-            self._hand_back(assignments)
-            return
-        self.taken += len(claimed)
-        self._leases.add(assignments)
-        for assignment in assignments:
-            try:
-                self._pool._queue(assignment.guid, self._execute, {"assignment": assignment})
-            except (NoFreeSlot, PoolStopped):  # stopped while the claim was under way
+        with self._handing:
+            retired = self._retired
+            # Those that the one in its place has adopted meanwhile are not among them.
+            added = self._leases.add(Assignment(order) for order in claimed)
+        if not retired:
+            self.taken += len(claimed)
+        for assignment in added:
+            if retired:
                 self._deliver(assignment, Outcome(HANDED_BACK))
+            else:
+                self._queue(assignment)
 
-    def _hand_back(self, assignments: Sequence[Assignment]) -> None:
-        held = {(one.id, one.order.lease) for one in self._leases.held()}
-        ours = [one for one in assignments if (one.id, one.order.lease) not in held]
-        self._leases.add(ours)
-        for assignment in ours:
+    def _queue(self, assignment: Assignment) -> None:
+        try:
+            self._pool._queue(assignment.guid, self._execute, {"assignment": assignment})
+        except (NoFreeSlot, PoolStopped):  # stopped while the claim was under way
+            self._deliver(assignment, Outcome(HANDED_BACK))
+        except Exception:
+            # None of the others may be left without a worker for the fault of one.
+            log.exception("an order could not be given to a worker", job=assignment.id)
             self._deliver(assignment, Outcome(HANDED_BACK))
 
     def _adopt(self) -> None:
         """Take up orders of a claim whose commit was never answered, as if it had been."""
         # Asked before the record is read: an order that ends meanwhile must not run again.
-        held = {assignment.id for assignment in self._leases.held()}
+        held = {(assignment.id, assignment.order.lease) for assignment in self._leases.held()}
         unknown = [
             order
             for order in holdings(self._database, self._manager)
-            if order.id not in held and not self._leases.was_let_go(order.id, order.lease)
+            if (order.id, order.lease) not in held
+            and not self._leases.was_let_go(order.id, order.lease)
         ]
         self._unsure = False
         self._hand_out(unknown)

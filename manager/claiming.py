@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 
 from manager.claimer import Claimer
@@ -15,8 +16,9 @@ class Claiming:
         self._make = make
         self._claimer = make()
         self._loop = Loop("claimer", self._claimer.step)
-        self._before = 0
+        self._before = (0, 0)
         self._stopped = False
+        self._changing = threading.Lock()
 
     def start(self) -> None:
         self._loop.start()
@@ -27,7 +29,8 @@ class Claiming:
 
     def stop(self, timeout: float = 10.0) -> bool:
         """End after the step under way; whether it did within `timeout` seconds."""
-        self._stopped = True
+        with self._changing:
+            self._stopped = True
         return self._loop.stop(timeout)
 
     def alive(self) -> bool:
@@ -35,15 +38,20 @@ class Claiming:
 
     def taken(self) -> int:
         """How many orders were claimed so far."""
-        return self._before + self._claimer.taken
+        return self._before[0] + self._claimer.taken
+
+    def excused(self) -> int:
+        """How many steps so far took nothing for a reason that is not the loop's own."""
+        return self._before[1] + self._claimer.excused
 
     def rebuild(self) -> None:
         """Leave the present thread to end when it can, and begin anew. Nothing after `stop`."""
-        if self._stopped:
-            return
-        self._claimer.retire()
-        self._loop.stop(0)
-        self._before = self.taken()
-        self._claimer = self._make()
-        self._loop = Loop("claimer", self._claimer.step)
-        self._loop.start()
+        with self._changing:
+            if self._stopped:
+                return
+            self._claimer.retire()
+            self._loop.stop(0)
+            self._before = (self.taken(), self.excused())
+            self._claimer = self._make()
+            self._loop = Loop("claimer", self._claimer.step)
+            self._loop.start()

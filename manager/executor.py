@@ -49,9 +49,10 @@ class Executor:
 
 
 def _needs_process(order: Any) -> bool:
-    """Whether its type asks for a process, or it may be what took its last holder down."""
+    """Whether its type asks for a process, or it may be what took an earlier holder down."""
     try:
-        return order.crashes > 0 or registry.get(order.type).isolation == "process"
+        suspect = order.crashes > 0 or order.quarantined
+        return bool(suspect) or registry.get(order.type).isolation == "process"
     except UnknownType:
         return False
 
@@ -67,15 +68,24 @@ def run(assignment: Assignment, make_context: Callable[..., Context] = Context) 
     assignment.context = context
     if assignment.told:
         context.cancel()
+    outcome = _call(job, context, assignment)
+    if assignment.told and context.shown:
+        # It looked and was told: what it made of that is not the end of its work. Nor is it to
+        # blame, since its lease was in doubt; whoever takes the order next begins it anew.
+        return Outcome(HANDED_BACK)
+    return outcome
+
+
+def _call(job: registry.JobType, context: Context, assignment: Assignment) -> Outcome:
     started = assignment.started = time.monotonic()
     try:
-        value = job.function(context, **job.arguments(order.payload))
+        value = job.function(context, **job.arguments(assignment.order.payload))
     except Retry as wish:
         return _failed(ERROR, wish, started, after=getattr(wish, "after", None))
     except (Fail, PayloadError) as verdict:
         return _failed(FATAL, verdict, started)
     except Cancelled as error:
-        # Told to stop and still open: the lease was in doubt, and the job is not to blame.
+        # As good as having looked.
         return _failed(HANDED_BACK if assignment.told else ERROR, error, started)
     except BaseException as error:
         # SystemExit in a job, too, is the job's failure and not the worker's end.

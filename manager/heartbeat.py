@@ -17,6 +17,9 @@ from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
 from models import CANCELLED
 
+# A beat that takes longer has met a database in trouble: others may not have come through it.
+SLOW_SECONDS = 2.0
+
 log = structlog.get_logger("capataz.manager")
 
 
@@ -32,12 +35,14 @@ class Heartbeat:
         proof: Callable[[], Proof] = Proof,
     ) -> None:
         """`put` takes an outcome to be written; `proof` tells what the lifeline says just now."""
+        self.renewed: Callable[[float], None] = lambda _at: None
         self._put = put
         self._proof = proof
         self._database = database
         self._manager = manager
         self._leases = leases
         self._lock = threading.Lock()
+        self._began: float | None = None
         self._failing = False
         self._lapsed = False
         self._back = -math.inf
@@ -48,13 +53,18 @@ class Heartbeat:
         """Beat once. A database that is away is news once, and ends this manager's own work in
         time: what nobody renews will be taken by others."""
         with self._lock:
-            at = time.monotonic()
+            at = self._began = time.monotonic()
             try:
                 lost = self._beat(self._leases.held())
             except DatabaseAway as error:
                 self._missed(str(error))
                 return
+            finally:
+                if time.monotonic() - at > SLOW_SECONDS:
+                    self._back = time.monotonic()
+                self._began = None
             self._leases.renewed(at)
+            self.renewed(at)
             if self._failing:
                 log.info("heartbeat is back")
                 self._back = time.monotonic()
@@ -63,8 +73,16 @@ class Heartbeat:
                 self._lose(lease)
 
     def is_steady(self, seconds: float) -> bool:
-        """Whether no beat failed for so long: after an outage others need time to beat again."""
-        return not self._failing and time.monotonic() - self._back > seconds
+        """Whether no beat failed or was slow for so long: after such a time others need theirs to
+        beat again."""
+        now = time.monotonic()
+        if self._hangs(now) or self._failing or self._leases.lapsed(now):
+            return False
+        return now - self._back > seconds
+
+    def _hangs(self, now: float) -> bool:
+        began = self._began
+        return began is not None and now - began > SLOW_SECONDS
 
     def report_progress(self) -> None:
         """Write what jobs said of their progress since the last time."""
@@ -76,7 +94,8 @@ class Heartbeat:
         self._unsent = {}
         if beats:
             try:
-                lost = renew(self._database, self._manager, beats, self.state, self._proof())
+                # Without the proof: what the beats on another thread say of it is newer.
+                lost = renew(self._database, self._manager, beats, self.state)
             except DatabaseAway:
                 told = {beat.id: beat.progress for beat in beats if beat.progress}
                 self._unsent = {a: told[a.id] for a in self._leases.open() if a.id in told}
@@ -95,42 +114,44 @@ class Heartbeat:
         if not self._failing:
             log.warning("heartbeat missed; trying again", reason=reason)
             self._failing = True
-        if self._leases.lapsed() and not self._lapsed:
+        if self._leases.lapsed():
+            self.stop_own_work()
+
+    def stop_own_work(self) -> None:
+        """The leases have lapsed: tell what runs, and hand back what has not begun, should nobody
+        else have taken it by the time that this can be written. From any thread; safe twice."""
+        running, waiting = 0, 0
+        for assignment in self._leases.open():
+            if self._leases.withdraw(assignment):
+                waiting += 1
+                self._put(assignment, Outcome(HANDED_BACK))
+            else:
+                running += not assignment.told
+                assignment.tell_to_stop()
+        if running or waiting or not self._lapsed:
             self._lapsed = True
-            held = self._leases.open()
-            log.error("leases can no longer be trusted; stopping own work", orders=len(held))
-            for assignment in held:
-                self._hand_back(assignment)
+            log.error(
+                "leases can no longer be trusted; stopping own work",
+                running=running,
+                waiting=waiting,
+            )
 
     def _lose(self, lease: LostLease) -> None:
         assignment = self._leases.get(lease.id)
         if assignment is None or assignment.order.lease != lease.lease:
             return  # it ended, and was written, while the beat was under way
         if lease.status == CANCELLED:
-            if self._leases.settle(assignment) and assignment.started is not None:
-                self._leases.leave(assignment)
+            if not self._leases.withdraw(assignment) and self._leases.settle(assignment):
+                self._leases.leave(assignment, CANCELLED)
             log.info("order cancelled; its worker was told", job=lease.id)
         elif self._leases.is_open(assignment):
             log.warning("lease lost; its worker was told", job=lease.id, status=lease.status)
         else:
             return  # the writer will report it and learn the same
-        self._stop(assignment)
+        # A running job is told; what has not begun never will.
+        self._leases.withdraw(assignment)
+        assignment.tell_to_stop()
         self._leases.release([(lease.id, lease.lease)])
-
-    def _hand_back(self, assignment: Assignment) -> None:
-        """Tell a running job; what has not begun goes back, should nobody else have taken it by
-        the time that this can be written."""
-        waits = assignment.started is None and assignment.apart is None
-        if waits and self._leases.settle(assignment):
-            self._put(assignment, Outcome(HANDED_BACK))
-        assignment.tell_to_stop()
-
-    def _stop(self, assignment: Assignment) -> None:
-        """Tell a running job; what has not begun never will."""
-        if assignment.started is None:
-            self._leases.settle(assignment)
-            self._leases.release([(assignment.id, assignment.order.lease)])
-        assignment.tell_to_stop()
 
 
 def _progress(assignment: Assignment) -> str | None:

@@ -16,7 +16,8 @@ class Leases:
     """The assignments in hand: open until they settle, held until their outcome is written.
 
     Single dictionary operations need no lock: `settle` is one deletion, so of a worker, a deadline
-    and a cancel that end the same attempt exactly one wins.
+    and a cancel that end the same attempt exactly one wins. `begin` and `withdraw` are one too, so
+    what is given back is never run.
     """
 
     def __init__(self, stale_seconds: float) -> None:
@@ -24,18 +25,34 @@ class Leases:
         self._held: dict[str, Assignment] = {}
         self._let_go: set[tuple[str, int]] = set()
         self._open: dict[Assignment, None] = {}
-        self._left: dict[Assignment, None] = {}
+        self._waiting: dict[Assignment, None] = {}
+        self._left: dict[Assignment, str] = {}
         self._renewed = time.monotonic()
         self._emptied = threading.Condition()
 
-    def add(self, assignments: Iterable[Assignment]) -> None:
+    def add(self, assignments: Iterable[Assignment]) -> list[Assignment]:
+        """Take them into the hand; those that were not in it under the same lease already."""
+        added = []
         for assignment in assignments:
-            older = self._held.get(assignment.id)
             with self._emptied:
+                older = self._held.get(assignment.id)
+                if older is not None and older.order.lease >= assignment.order.lease:
+                    continue
                 self._held[assignment.id] = assignment
-            self._open[assignment] = None
+                self._waiting[assignment] = None
+                self._open[assignment] = None
+            added.append(assignment)
             if older is not None:  # a newer lease was given out, so this one is lost
                 older.tell_to_stop()
+        return added
+
+    def begin(self, assignment: Assignment) -> bool:
+        """A worker takes it up; False when it is not to be run any more."""
+        return self._waiting.pop(assignment, self) is None and assignment in self._open
+
+    def withdraw(self, assignment: Assignment) -> bool:
+        """End what no worker has taken up; False when one has, or when it has ended."""
+        return self._waiting.pop(assignment, self) is None and self.settle(assignment)
 
     def settle(self, assignment: Assignment) -> bool:
         """End the attempt here; False when something else ended it before."""
@@ -43,10 +60,15 @@ class Leases:
             del self._open[assignment]
         except KeyError:
             return False
+        self._waiting.pop(assignment, None)
         return True
 
     def is_open(self, assignment: Assignment) -> bool:
         return assignment in self._open
+
+    def waits(self, assignment: Assignment) -> bool:
+        """Whether no worker has taken it up."""
+        return assignment in self._waiting
 
     def release(self, leases: Iterable[tuple[str, int]]) -> None:
         """Forget orders (id, lease) whose outcome is written, or lost.
@@ -78,12 +100,12 @@ class Leases:
         """What has not ended: waiting for a worker, or running."""
         return list(self._open)
 
-    def leave(self, assignment: Assignment) -> None:
-        """Its order has ended, but its function may run on."""
-        self._left[assignment] = None
+    def leave(self, assignment: Assignment, why: str) -> None:
+        """Its order has ended, but its function may run on; `why` it was told to stop."""
+        self._left[assignment] = why
 
-    def left(self) -> list[Assignment]:
-        return list(self._left)
+    def left(self) -> list[tuple[Assignment, str]]:
+        return list(self._left.items())
 
     def forget(self, assignment: Assignment) -> None:
         self._left.pop(assignment, None)

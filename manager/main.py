@@ -17,7 +17,7 @@ from manager.bookkeeper import Bookkeeper
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
-from manager.consumption import ConsumptionWatchdog
+from manager.consumption import LOOKS, ConsumptionWatchdog
 from manager.executor import Executor
 from manager.failure_detector import FailureDetector
 from manager.heartbeat import Heartbeat
@@ -41,7 +41,6 @@ FOLD_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 RESCUES_PER_STALE_TIME = 6
 STALLED_POLLS = 10
-LOOKS = 5
 
 
 def manager_id() -> str:
@@ -85,10 +84,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
     children = Children(settings.jobs)
     claiming = Claiming(_claimers(core, children))
     core.pool.on_room = claiming.wake
-    watchman = Watchman(core.leases, core.pool, core.writer.put, settings.max_workers)
-    watchdog = ConsumptionWatchdog(
-        database, claiming, core.pool, settings.queues, STALLED_POLLS * settings.poll_seconds
-    )
+    watchman, watchdog = _watchers(core, claiming)
 
     def heard(hint: str) -> None:
         if hint == CANCEL:
@@ -111,6 +107,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
             bell=bell,
             children=children,
             duties=_duties(core, watchman, watchdog, children),
+            queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )
     )
@@ -144,7 +141,7 @@ def _core(
 
 def _claimers(core: _Core, children: Children) -> Callable[[], Claimer]:
     lanes = Lanes(core.settings.queues)
-    executor = Executor(core.leases.is_open, core.deliver, children.run)
+    executor = Executor(core.leases.begin, core.deliver, children.run)
 
     def make() -> Claimer:
         return Claimer(
@@ -156,11 +153,32 @@ def _claimers(core: _Core, children: Children) -> Callable[[], Claimer]:
             pace=core.pace,
             execute=executor.execute,
             deliver=core.deliver,
-            unwritten=core.writer.unwritten,
+            behind=core.writer.is_behind,
             poll_seconds=core.settings.poll_seconds,
         )
 
     return make
+
+
+def _watchers(core: _Core, claiming: Claiming) -> tuple[Watchman, ConsumptionWatchdog]:
+    settings = core.settings
+    watchman = Watchman(
+        core.leases,
+        core.pool,
+        core.writer.put,
+        settings.max_workers,
+        core.heartbeat.stop_own_work,
+    )
+    watchdog = ConsumptionWatchdog(
+        core.database,
+        claiming,
+        core.pool,
+        settings.queues,
+        STALLED_POLLS * settings.poll_seconds,
+        unwritten=core.writer.unwritten,
+        is_steady=core.heartbeat.is_steady,
+    )
+    return watchman, watchdog
 
 
 def _duties(
@@ -172,13 +190,13 @@ def _duties(
         """Whether others had the time to beat since an outage, seen from here or not."""
         return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
 
-    rescuer = Rescuer(database, settings.stale_seconds, is_steady)
+    rescuer = Rescuer(database, core.name, settings.stale_seconds, is_steady)
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
         Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
-        Duty("watchman", watchman.tick, WATCH_SECONDS),
-        Duty("children", children.tick, CHILDREN_SECONDS),
+        Duty("watchman", watchman.tick, WATCH_SECONDS, alone=True),
+        Duty("children", children.tick, CHILDREN_SECONDS, alone=True),
         Duty("rescuer", rescuer.tick, rescue_seconds),
         Duty("failure detector", FailureDetector(database, core.name).tick, LOOK_SECONDS),
         Duty("watchdog", watchdog.tick, watchdog.patience_seconds / LOOKS),

@@ -31,8 +31,9 @@ ASKED = "asked to"
 OK = 0
 FAULTY = 1
 DRAIN_SECONDS = 2.0
-SIGN_OFF_SECONDS = 2.0
+SIGN_OFF_SECONDS = 1.5
 LOOP_SECONDS = 5.0
+LEAST_SECONDS = 0.5
 WATCH_SECONDS = 1.0
 
 log = structlog.get_logger("capataz.manager")
@@ -65,6 +66,7 @@ class Parts:
     bell: Bell
     children: Children
     duties: tuple[Duty, ...]
+    queues: tuple[str, ...]
     grace_seconds: float
 
 
@@ -80,7 +82,8 @@ class Supervisor:
         self._stopped = False
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
-            executors={"default": ThreadPoolExecutor(4), "alone": ThreadPoolExecutor(1)},
+            executors={"default": ThreadPoolExecutor(4)}
+            | {duty.name: ThreadPoolExecutor(1) for duty in parts.duties if duty.alone},
             job_defaults={"coalesce": True, "max_instances": 1, "misfire_grace_time": None},
         )
 
@@ -95,9 +98,11 @@ class Supervisor:
                 self._watch()
 
     def handle_signals(self) -> None:
-        """SIGTERM and SIGINT stop within the grace; a second one hands everything back at once."""
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._signalled)
+        """SIGTERM, SIGINT and SIGHUP stop within the grace; a second one hands everything back at
+        once. A SIGHUP that is ignored, as under `nohup`, stays so."""
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                signal.signal(number, self._signalled)
 
     def fail(self, reason: str) -> None:
         """Stop in good order but exit non-zero, so that whatever supervises us starts us anew."""
@@ -115,12 +120,17 @@ class Supervisor:
                 "interval",
                 seconds=duty.seconds,
                 id=duty.name,
-                executor="alone" if duty.alone else "default",
+                executor=duty.name if duty.alone else "default",
             )
         self._scheduler.start()
         parts.listener.start()
         parts.claiming.start()
-        log.info("manager started", manager=parts.manager, workers=parts.pool.max_workers)
+        log.info(
+            "manager started",
+            manager=parts.manager,
+            workers=parts.pool.max_workers,
+            queues=parts.queues or "all",
+        )
 
     def stop(self) -> int:
         """Stop every part, in the order of who depends on whom; the exit code."""
@@ -129,11 +139,10 @@ class Supervisor:
             return self._code
         self._stopped = True
         until = time.monotonic() + parts.grace_seconds
+        before = parts.writer.handed_back
         parts.heartbeat.state = "draining"
         log.info("manager stopping", reason=self._reason, running=parts.pool.load())
-        # Nothing new first: no hint may start another claim.
-        parts.listener.close()
-        parts.claiming.stop(LOOP_SECONDS)
+        parts.claiming.stop(max(LEAST_SECONDS, min(LOOP_SECONDS, parts.grace_seconds)))
         # Then what never began goes back, and what runs gets its grace.
         self._hand_back(started=False)
         parts.pool.withdraw()
@@ -143,17 +152,21 @@ class Supervisor:
         parts.children.close()
         # The writer after all who write; the heartbeat last, so that no lease ends before.
         drained = self._drain(until)
-        parts.writing.stop(LOOP_SECONDS)
+        parts.writing.stop(LOOP_SECONDS if drained else LEAST_SECONDS)
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        parts.bell.close()
         self._sign_off()
-        log.info("manager stopped", reason=self._reason, all_written=drained)
+        log.info(
+            "manager stopped",
+            reason=self._reason,
+            handed_back=parts.writer.handed_back - before,
+            all_written=drained,
+        )
         return self._code
 
     def _sign_off(self) -> None:
-        """Bounded, on a thread of its own: on SQLite another process may hold the turn to write
-        for as long as it is stopped."""
+        """Bounded, on a thread of its own: the database may be away, and on SQLite another process
+        may hold the turn to write for as long as it is stopped."""
         parts = self._parts
 
         def sign() -> None:
@@ -162,6 +175,8 @@ class Supervisor:
             except DatabaseAway as error:
                 log.warning("could not sign off", reason=str(error))
             finally:
+                parts.bell.close()
+                parts.listener.close()
                 # Last: from here on others may take what is left.
                 parts.lifeline.close()
                 parts.database.close()
@@ -180,8 +195,10 @@ class Supervisor:
                 self.fail("a loop of the manager has ended by itself")
 
     def _wait_for_workers(self, until: float) -> None:
-        while not self._asked_again() and (left := until - time.monotonic()) > 0:
-            if self._parts.pool.wait_idle(min(left, 0.1)):
+        # Not for threads whose order has ended: nothing that they still do counts.
+        while self._parts.leases.open() and not self._asked_again():
+            left = until - time.monotonic()
+            if left <= 0 or self._parts.pool.wait_idle(min(left, 0.1)):
                 return
 
     def _asked_again(self) -> bool:
@@ -194,13 +211,15 @@ class Supervisor:
 
     def _hand_back(self, *, started: bool) -> None:
         """Give orders back with their attempt: their next holder begins again."""
-        for assignment in self._parts.leases.open():
-            if (assignment.started is not None) is not started:
-                continue
-            # What runs in a child is handed back by its worker, when nothing of it is left.
-            if assignment.apart is None and self._parts.leases.settle(assignment):
-                self._parts.writer.put(assignment, Outcome(HANDED_BACK))
-            assignment.tell_to_stop()
+        leases, back = self._parts.leases, Outcome(HANDED_BACK)
+        for assignment in leases.open():
+            if leases.withdraw(assignment):
+                self._parts.writer.put(assignment, back)
+            elif started:
+                # What runs in a child is handed back by its worker, when nothing of it is left.
+                if assignment.apart is None and leases.settle(assignment):
+                    self._parts.writer.put(assignment, back)
+                assignment.tell_to_stop()
 
     def _drain(self, until: float) -> bool:
         """Wait until every outcome is written; while the database is away, until it is no use."""

@@ -12,6 +12,10 @@ from manager.leases import Leases
 from manager.outcome import HANDED_BACK, TIMED_OUT, Outcome
 from manager.pace import AHEAD_SECONDS, STOCK_SECONDS
 from manager.pool import ManageWorker
+from models import CANCELLED
+
+# So long after it was told to stop, a thread that runs on is given up.
+GRACE_SECONDS = 2.0
 
 log = structlog.get_logger("capataz.manager")
 
@@ -20,8 +24,10 @@ class Watchman:
     """One tick times out what is overdue.
 
     A child process is ended, and its worker reports when nothing of it is left. A thread cannot be
-    killed: the end is recorded, the job told to stop, and the slot replaced. When more than
-    `most_hung` are left behind, `too_many` is called: only a new process gets rid of them.
+    killed: the end is recorded, the job told to stop, and when it runs on all the same its slot is
+    replaced. When more than `most_hung` are left behind, `too_many` is called: only a new process
+    gets rid of them. Those of cancelled orders count too, but alone they never make it so many:
+    customers' cancels must not end a manager.
     """
 
     def __init__(
@@ -30,7 +36,10 @@ class Watchman:
         pool: ManageWorker,
         deliver: Callable[[Assignment, Outcome], None],
         most_hung: int,
+        stop_own_work: Callable[[], None] = lambda: None,
     ) -> None:
+        """`stop_own_work` is called while the leases have lapsed."""
+        self._stop_own_work = stop_own_work
         self._leases = leases
         self._pool = pool
         self._deliver = deliver
@@ -41,25 +50,40 @@ class Watchman:
         """Look at every running attempt once."""
         now = time.monotonic()
         # Here, and not only where a beat fails: a beat may hang without an answer.
-        lapsed = self._leases.lapsed(now)
+        if self._leases.lapsed(now):
+            self._stop_own_work()
         patience = self._patience(now)
         for assignment in self._leases.open():
-            if lapsed:
-                assignment.tell_to_stop()
-            if _waits(assignment) and now - assignment.claimed > patience:
+            if self._leases.waits(assignment) and now - assignment.claimed > patience:
                 self._give_back(assignment)
                 continue
             overdue = _overdue(assignment, now)
             if overdue is not None:
                 self._end(assignment, now, *overdue)
-        for assignment in self._leases.left():
+        for assignment, why in self._leases.left():
             if assignment.guid not in self._pool.workers:
                 self._leases.forget(assignment)
-            elif assignment.apart is None and _is_late(assignment, now):
-                self._pool.abandon(assignment.guid)
-                self._leases.forget(assignment)
+            elif assignment.apart is None:
+                self._replace(assignment, why, now)
         if self.too_many is not None and self._pool.hung() > self._most_hung:
             self.too_many()
+
+    def _replace(self, assignment: Assignment, why: str, now: float) -> None:
+        """Give up a thread that was told to stop and does not."""
+        if assignment.told_on is None or now - assignment.told_on < GRACE_SECONDS:
+            return
+        cancelled = why == CANCELLED and not _is_late(assignment, now)
+        if cancelled and self._pool.hung() >= self._most_hung:
+            return
+        if self._pool.abandon(assignment.guid):
+            log.warning(
+                "a thread was told to stop and runs on: it was left behind, and its slot replaced",
+                job=assignment.id,
+                type=assignment.order.type,
+                why=why,
+                hung=self._pool.hung(),
+            )
+        self._leases.forget(assignment)
 
     def _patience(self, now: float) -> float:
         """How long an order may wait for a worker: not behind runs that turned out to be long."""
@@ -70,7 +94,7 @@ class Watchman:
 
     def _give_back(self, assignment: Assignment) -> None:
         """It was claimed ahead, but the workers turned out to be busy: others may have it."""
-        if self._leases.settle(assignment):
+        if self._leases.withdraw(assignment):
             self._deliver(assignment, Outcome(HANDED_BACK))
 
     def _end(self, assignment: Assignment, now: float, error_type: str, message: str) -> None:
@@ -78,22 +102,16 @@ class Watchman:
             return
         ran = now - assignment.started
         outcome = Outcome(TIMED_OUT, ran, error_type=error_type, message=message)
-        hung = False
         if assignment.apart is not None:
             ended = assignment.apart.end(outcome)
         elif ended := self._leases.settle(assignment):
+            self._leases.leave(assignment, TIMED_OUT)
             self._deliver(assignment, outcome)
             assignment.tell_to_stop()
-            hung = self._pool.abandon(assignment.guid)
         if ended:
             log.warning(
-                "attempt timed out", job=assignment.id, error=error_type, thread_left_behind=hung
+                "attempt timed out", job=assignment.id, type=assignment.order.type, error=error_type
             )
-
-
-def _waits(assignment: Assignment) -> bool:
-    """Whether no worker has taken it up: a child process that starts has."""
-    return assignment.started is None and assignment.apart is None
 
 
 def _is_late(assignment: Assignment, now: float) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+import threading
 from collections.abc import Callable
 from queue import Empty, SimpleQueue
 
@@ -12,14 +13,17 @@ from database import Database, DatabaseAway
 from ledger import Ending, finish
 from manager.assignment import Assignment
 from manager.leases import Leases
-from manager.outcome import FATAL, UNKNOWN_TYPE, Outcome
-from manager.pace import Pace
+from manager.outcome import FATAL, HANDED_BACK, UNKNOWN_TYPE, Outcome
+from manager.pace import AHEAD_ORDERS, Pace
 from manager.retry import decide
-from models import FAILED
+from models import FAILED, PENDING
 
 BATCH = 500
 BATCH_CHARACTERS = 16 * 1024 * 1024
 IDLE_SECONDS = 1.0
+# While outcomes wait unwritten in this number, or gather to this size, nothing more is taken on.
+MOST_UNWRITTEN = 4 * AHEAD_ORDERS
+MOST_CHARACTERS = 64 * 1024 * 1024
 
 MOST_TOLD = 5
 
@@ -49,10 +53,16 @@ class Writer:
         self._inbox: SimpleQueue[tuple[Assignment, Outcome] | None] = SimpleQueue()
         self._batch: list[Ending] = []
         self._tried = False
+        self._most = BATCH
+        self._size = 0
+        self._sizing = threading.Lock()
+        self.handed_back = 0
         self._chance = random.Random()  # noqa: S311 (jitter, no secret)
 
     def put(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take an outcome to be written."""
+        if outcome.result is not None:
+            self._grow(len(outcome.result))
         self._inbox.put((assignment, outcome))
 
     def nudge(self) -> None:
@@ -63,14 +73,22 @@ class Writer:
         """How many outcomes wait to be written."""
         return self._inbox.qsize() + len(self._batch)
 
+    def is_behind(self) -> bool:
+        """Whether so much waits to be written that nothing more should be run."""
+        return self.unwritten() > MOST_UNWRITTEN or self._size > MOST_CHARACTERS
+
     def step(self) -> float:
         """Write one batch, waiting up to a second for its first outcome. Raises `DatabaseAway`."""
         if not self._batch:
             self._batch = self._gather()
             self._tried = False
         if self._batch:
-            self._write()
+            self._write(self._batch[: self._most])
         return 0
+
+    def _grow(self, characters: int) -> None:
+        with self._sizing:
+            self._size += characters
 
     def _gather(self) -> list[Ending]:
         batch: list[Ending] = []
@@ -83,6 +101,7 @@ class Writer:
                 if outcome.run_seconds is not None:
                     self._pace.observe(assignment.order.type, outcome.run_seconds)
                 size += len(outcome.result or "")
+                self._grow(-len(outcome.result or ""))
                 if len(batch) >= BATCH or size > BATCH_CHARACTERS:
                     return batch
                 item = self._inbox.get_nowait()
@@ -98,44 +117,50 @@ class Writer:
             fault = Outcome(FATAL, outcome.run_seconds, error_type="BadOutcome", message="")
             return decide(assignment, fault, self._chance)
 
-    def _write(self) -> None:
+    def _write(self, part: list[Ending]) -> None:
         try:
-            late = self._finish()
+            late = self._finish(part)
         except DatabaseAway:
             # However long it takes: nobody else's record can be harmed, since each outcome counts
             # only under its lease, and until another takes the order it is the only one there is.
             self._tried = True
+            # It may be this part that the database cannot take: smaller, and others first.
+            self._most = max(1, len(part) // 2)
+            self._batch = self._batch[len(part) :] + part
             raise
+        self._batch = self._batch[len(part) :]
+        self._most = min(BATCH, 2 * self._most)
         for ending in late:
             log.warning("late result discarded", job=ending.id, lease=ending.lease)
-        self._leases.release((ending.id, ending.lease) for ending in self._batch)
-        self._tell()
-        back = any(ending.to == "pending" for ending in self._batch)
-        self._batch = []
-        if back:
+        self._leases.release((ending.id, ending.lease) for ending in part)
+        self._tell(part)
+        if any(ending.to == PENDING for ending in part):
             self._ring()
 
-    def _tell(self) -> None:
+    def _tell(self, part: list[Ending]) -> None:
         """What an operator wants to find in the log; one line a batch, however many failed."""
-        failed = [ending for ending in self._batch if ending.to == FAILED]
+        self.handed_back += sum(ending.kind == HANDED_BACK for ending in part)
+        failed = [ending for ending in part if ending.to == FAILED]
         if failed:
             log.warning("orders failed", **_told(failed))
-        unknown = [ending for ending in self._batch if ending.kind == UNKNOWN_TYPE]
+        unknown = [ending for ending in part if ending.kind == UNKNOWN_TYPE]
         if unknown:
             log.warning(
                 "orders handed back: this manager does not know their type", **_told(unknown)
             )
 
-    def _finish(self) -> list[Ending]:
-        """Write the batch; what the database refuses in it is found by trying each alone."""
+    def _finish(self, part: list[Ending]) -> list[Ending]:
+        """Write a part; what the database refuses in it is found by trying each alone."""
         try:
-            return finish(self._database, self._manager, self._batch, repeated=self._tried)
+            return finish(self._database, self._manager, part, repeated=self._tried)
         except DatabaseAway:
             raise
         except Exception:
             log.exception("a batch was refused; trying its outcomes one by one")
         late: list[Ending] = []
-        for ending in list(self._batch):
+        # What is written meanwhile is known again, should the database go away in the midst.
+        self._tried = True
+        for ending in part:
             try:
                 late += finish(self._database, self._manager, [ending], repeated=self._tried)
             except DatabaseAway:
@@ -143,8 +168,6 @@ class Writer:
             except Exception:
                 log.exception("an outcome cannot be written; it will be rescued", job=ending.id)
                 self._leases.let_go([(ending.id, ending.lease)])
-            self._leases.release([(ending.id, ending.lease)])
-            self._batch.remove(ending)
         return late
 
 

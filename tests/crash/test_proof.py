@@ -18,6 +18,7 @@ from tests.support import wait_until
 # Far beyond every wait in here: silence alone takes nothing back.
 STALE = 600.0
 
+ELSEWHERE = Sql("UPDATE manager SET process = 'another boot/another name space/1/1' WHERE id = :id")
 ROW = Sql("SELECT state, proof, epoch, ended_on FROM manager WHERE id = :id")
 SESSIONS = Sql(
     postgres="""
@@ -71,6 +72,24 @@ def test_a_manager_that_starts_later_takes_over_too(site: Site) -> None:
     site.managers(1, stale_seconds=STALE)
     site.began(order, lease=2)
     wait_until(lambda: row(site, name)[0] == "lost", "its row says so")
+
+
+def test_on_another_host_a_death_is_found_too(site: Site) -> None:
+    """Where nobody can see that its process is gone."""
+    first, second = site.managers(2, stale_seconds=STALE)
+    for one in (first, second):
+        name = site.name_of(one)
+        mark = {"id": name}
+        site.database.write(lambda transaction, mark=mark: transaction.run(ELSEWHERE, mark))  # type: ignore[misc]
+    order = site.submit("deaf", site.gate())
+    site.began(order)
+    holder = site.order(order).manager
+    dead, living = (first, second) if site.name_of(first) == holder else (second, first)
+    dead.kill()
+    site.began(order, lease=2)
+    (past,) = ledger.history(site.database, order)
+    assert "nor took it again" in json.loads(past.error or "")["message"]
+    assert row(site, site.name_of(living))[:2] == ("running", "lock")
 
 
 def test_a_stopped_manager_is_not_dead(site: Site) -> None:

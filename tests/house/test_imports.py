@@ -16,12 +16,13 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "settings": (),
     "addresses": (),
     "exact_json": (),
+    "forks": (),
     "logs": (),
     "jobs": ("exact_json",),
-    "database": ("settings",),
+    "database": ("settings", "forks"),
     "models": ("settings",),
     "migrations": ("settings", "database", "models"),
-    "ledger": ("database", "models", "exact_json"),
+    "ledger": ("database", "models", "exact_json", "forks"),
     "api": (
         "ledger",
         "models",
@@ -33,7 +34,10 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "exact_json",
         "logs",
     ),
-    "manager": ("ledger", "models", "database", "jobs", "settings", "exact_json", "logs"),
+    "manager": (
+        *("ledger", "models", "database", "jobs", "settings", "exact_json", "logs"),
+        "forks",
+    ),
 }
 # The top floor imports what it likes, and nobody imports it.
 TOP = ("manage", "tests", "bench", "scripts", "gunicorn.conf")

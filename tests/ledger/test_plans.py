@@ -102,7 +102,7 @@ def hot_statements(database: Database) -> Iterator[tuple[str, Hot]]:
                 Hot(CLAIM, claiming(sqlite, size, ahead), by_key | {"job_order_pending"}),
             )
     yield "waits", Hot(WAITS, waits_parameters(LANES), frozenset({"job_order_pending"}))
-    yield "stale", Hot(STALE, {"stale": 1000, "most": 500}, frozenset({"job_order_wip"}))
+    yield "stale", Hot(STALE, {"stale": 1000, "me": "m", "most": 500}, frozenset({"job_order_wip"}))
     seen = one | {"lease": 1, "seen": 1}
     yield "take back", Hot(TAKE_BACK, seen | {"delay_ms": 1}, by_key)
     yield "give up", Hot(GIVE_UP, seen | {"error": "{}", "run_ms": 1}, by_key)

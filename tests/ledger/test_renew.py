@@ -2,17 +2,48 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import psycopg
 import pytest
 
 import ledger
 from database import Database, Sql
-from ledger import Beat, Claimed, LostLease, ManagerCard
+from ledger import Beat, Claimed, LostLease, ManagerCard, Proof
 from models import CANCELLED, COMPLETED, NOTHING, PENDING, WIP
 from tests.factories import MANAGER, claim, ending, make_stale, new_order
 from tests.ledger import evidence
 
 CARD = ManagerCard(MANAGER, "host", 1, "0.1", "database", 4, None, 5_000, 30_000)
 AGE_MANAGERS = Sql("UPDATE manager SET last_beat = last_beat - 60000")
+SAID = Sql("SELECT proof, epoch, server FROM manager")
+CANCEL_BY_HAND = "UPDATE job_order SET status = 'cancelled', completed_on = 1 WHERE id = %s"
+POSTGRES_ONLY = pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+
+T = TypeVar("T")
+
+
+@contextmanager
+def operator(database: Database) -> Iterator[psycopg.Connection[Any]]:
+    """Somebody at a prompt, with a transaction open until they come back from lunch."""
+    with psycopg.connect(database.url) as link:
+        try:
+            yield link
+        finally:
+            link.rollback()
+
+
+def meanwhile(work: Callable[[], T], back: Callable[[], None]) -> T:
+    """What the work answers before the operator comes back; it must not wait for that."""
+    with ThreadPoolExecutor(1) as pool:
+        answer = pool.submit(work)
+        try:
+            return answer.result(20)
+        finally:
+            back()
 
 
 @pytest.fixture
@@ -126,3 +157,65 @@ def test_a_beat_neither_moves_nor_counts_anything(
     ledger.renew(database, MANAGER, [Beat(order.id, order.lease) for order in orders])
     ledger.renew(database, MANAGER, [Beat(order.id, order.lease + 1) for order in orders])
     assert (evidence.tallies(database), evidence.events(database)) == before
+
+
+def test_one_that_renews_beside_the_heartbeat_leaves_the_proof_alone(database: Database) -> None:
+    ledger.register(database, CARD)
+    newer = Proof("lock", 2, "this run")
+    ledger.renew(database, MANAGER, [], proof=newer)
+    ledger.renew(database, MANAGER, [])
+    assert database.read(SAID) == [newer]
+    ledger.renew(database, MANAGER, [], proof=newer._replace(kind="none"))
+    assert database.read(SAID) == [("none", 2, "this run")]
+
+
+@POSTGRES_ONLY
+def test_a_row_that_somebody_holds_costs_the_others_nothing(
+    database: Database, orders: list[Claimed]
+) -> None:
+    locked, *others = orders
+    with operator(database) as link:
+        link.execute("SELECT id FROM job_order WHERE id = %s FOR UPDATE", (locked.id,))
+        beats = [Beat(order.id, order.lease, "w1") for order in orders]
+        assert meanwhile(lambda: ledger.renew(database, MANAGER, beats), link.rollback) == [], (
+            "it is not lost"
+        )
+    rows = {order.id: ledger.find(database, order.id) for order in orders}
+    assert all(rows[order.id].worker == "w1" for order in others)
+    assert rows[locked.id].worker is None
+    assert ledger.renew(database, MANAGER, beats) == []
+    assert ledger.find(database, locked.id).worker == "w1"
+
+
+@POSTGRES_ONLY
+def test_what_a_lock_hides_the_next_beat_tells(database: Database, orders: list[Claimed]) -> None:
+    cancelled = orders[0]
+    beats = [Beat(order.id, order.lease) for order in orders]
+    with operator(database) as link:
+        link.execute(CANCEL_BY_HAND, (cancelled.id,))
+        assert meanwhile(lambda: ledger.renew(database, MANAGER, beats), link.commit) == []
+    assert ledger.renew(database, MANAGER, beats) == [LostLease(cancelled.id, 1, CANCELLED)]
+
+
+@POSTGRES_ONLY
+def test_a_held_row_of_the_manager_does_not_cost_it_its_leases(
+    database: Database, orders: list[Claimed]
+) -> None:
+    with operator(database) as link:
+        link.execute("SELECT id FROM manager FOR UPDATE")
+        beats = [Beat(order.id, order.lease, "w1") for order in orders]
+        assert meanwhile(lambda: ledger.renew(database, MANAGER, beats), link.rollback) == []
+    assert all(ledger.find(database, order.id).worker == "w1" for order in orders)
+    assert ledger.rescue(database, 60_000) == []
+
+
+@POSTGRES_ONLY
+def test_renewal_locks_by_id(database: Database, orders: list[Claimed]) -> None:
+    """Two that renew the same orders, told in any order, never wait for each other in a ring."""
+    beats = [Beat(order.id, order.lease) for order in orders]
+
+    def renew(given: list[Beat]) -> list[list[LostLease]]:
+        return [ledger.renew(database, MANAGER, given) for _ in range(50)]
+
+    answers = evidence.at_once([lambda: renew(beats), lambda: renew(beats[::-1])])
+    assert [lost for answer in answers for lost in answer if lost] == []

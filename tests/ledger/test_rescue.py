@@ -62,6 +62,14 @@ def test_a_holder_without_a_row_is_judged_by_the_rescuers_time(database: Databas
     assert ledger.rescue(database, HOUR // 2) == [Rescued(order.id, 1, "gone", PENDING)]
 
 
+def test_who_rescues_leaves_its_own_orders_to_others(database: Database) -> None:
+    """It beats, or it could not rescue: what it holds and did not renew yet is in its hands."""
+    mine, other = held_by(database, MANAGER), held_by(database, "another")
+    assert ledger.rescue(database, 1, MANAGER) == [Rescued(other.id, 1, "another", PENDING)]
+    assert ledger.find(database, mine.id).status == WIP
+    assert ledger.rescue(database, 1, "another") == [Rescued(mine.id, 1, MANAGER, PENDING)]
+
+
 def test_what_gave_a_sign_of_life_is_left_alone(database: Database) -> None:
     order = held_by(database, MANAGER)
     ledger.renew(database, MANAGER, [Beat(order.id, order.lease)])

@@ -10,7 +10,7 @@ import ledger
 from database import Database
 from ledger import Beat, MoveRefused, OrderRow, UnknownOrder
 from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED, WIP
-from tests.factories import MANAGER, claim, ending, order_in, submit
+from tests.factories import MANAGER, claim, ending, make_stale, order_in, submit
 from tests.ledger import evidence
 
 
@@ -85,6 +85,24 @@ def test_a_retry_starts_anew_and_keeps_the_history(database: Database) -> None:
     assert evidence.events(database, "retried")[0].data == {"before": FAILED}
     (again,) = claim(database)
     assert (again.attempts, again.lease) == (1, 2)
+
+
+def test_what_once_crashed_stays_apart_also_after_retries_by_hand(database: Database) -> None:
+    order = submit(database)
+    claim(database, "gone")
+    make_stale(database, order)
+    assert ledger.rescue(database, 30_000)
+    for _ in range(2):
+        ledger.cancel(database, order)
+        ledger.retry(database, order)
+        (again,) = claim(database, "next")
+        assert (again.crashes, again.quarantined) == (0, 1)
+    other = submit(database)
+    ledger.cancel(database, other)
+    ledger.retry(database, other)
+    (never,) = claim(database, "next")
+    assert (never.id, never.quarantined) == (other, 0)
+    assert ledger.holdings(database, "next")[0].quarantined == 1
 
 
 def test_a_retry_of_what_was_cancelled_while_it_ran_keeps_that_run(database: Database) -> None:

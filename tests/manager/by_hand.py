@@ -87,8 +87,10 @@ class ByHand:
         self.writer = Writer(database, name, self.leases, self.pace, self._ring)
         self.heartbeat = Heartbeat(database, name, self.leases, self.writer.put)
         self.pool = pool or StillPool(workers, backlog=1_000, name=name)
-        self.executor = Executor(self.leases.is_open, self._deliver)
-        self.watchman = Watchman(self.leases, self.pool, self.writer.put, workers)
+        self.executor = Executor(self.leases.begin, self._deliver)
+        self.watchman = Watchman(
+            self.leases, self.pool, self.writer.put, workers, self.heartbeat.stop_own_work
+        )
         self.claimer = Claimer(
             database,
             name,
@@ -98,7 +100,7 @@ class ByHand:
             pace=self.pace,
             execute=self.executor.execute,
             deliver=self._deliver,
-            unwritten=self.writer.unwritten,
+            behind=self.writer.is_behind,
             poll_seconds=30.0,
         )
 

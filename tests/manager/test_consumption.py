@@ -14,10 +14,11 @@ from ledger import Request
 from manager.claimer import Claimer
 from manager.claiming import Claiming
 from manager.consumption import ConsumptionWatchdog
+from manager.outcome import HANDED_BACK, Outcome
 from models import COMPLETED, PENDING, WIP
 from tests.factories import new_order, submit
 from tests.ledger import evidence
-from tests.manager.by_hand import ByHand
+from tests.manager.by_hand import ByHand, Unlucky, assignment
 from tests.manager.vain import claims_take_again, no_claim_takes
 from tests.support import wait_until
 
@@ -56,7 +57,17 @@ class Watched:
         self.hand = ByHand(database)
         self.made = 0
         self.claiming = Claiming(self._make)
-        self.watchdog = ConsumptionWatchdog(database, self.claiming, self.hand.pool, (), 0, 0)
+        self.watchdog = ConsumptionWatchdog(
+            database,
+            self.claiming,
+            self.hand.pool,
+            (),
+            0,
+            unwritten=self.hand.writer.unwritten,
+            is_steady=lambda _seconds: self.steady,
+            least_seconds=0,
+        )
+        self.steady = True
         self.given_up = 0
         self.watchdog.give_up = self._give_up
 
@@ -72,12 +83,16 @@ class Watched:
             pace=hand.pace,
             execute=hand.executor.execute,
             deliver=hand._deliver,
-            unwritten=hand.writer.unwritten,
+            behind=hand.writer.is_behind,
             poll_seconds=0.01,
         )
 
     def _give_up(self) -> None:
         self.given_up += 1
+
+    def look(self) -> bool:
+        self.watchdog.tick()
+        return True
 
     def work_off(self) -> None:
         """Run and write what was claimed."""
@@ -153,11 +168,12 @@ def test_what_an_old_claim_brings_late_is_handed_back(stuck: Stuck, watched: Wat
 def test_when_that_does_not_help_the_manager_gives_up(stuck: Stuck, watched: Watched) -> None:
     waiting(stuck)
     no_claim_takes(stuck)
+    watched.claiming.start()
 
     def acts() -> bool:
         # A claim in vain holds the order locked for a moment: then it does not count.
         watched.watchdog.tick()
-        return watched.claiming.alive() and watched.given_up == 2
+        return watched.given_up == 2
 
     wait_until(acts, "it gives up")
     assert watched.made == 2, "the loop was to be built anew once"
@@ -182,5 +198,75 @@ def test_nothing_is_wrong_while_nothing_waits_or_no_worker_is_free(database: Dat
     ledger.resume(database, "default")
     watched.hand.pool._queue("busy", lambda: None)
     watched.watchdog.tick()
-    assert not watched.claiming.alive(), "a loop was built anew"
+    assert watched.made == 1, "a loop was built anew"
     assert watched.given_up == 0
+
+
+def in_vain(watched: Watched, stuck: Stuck) -> None:
+    """Work waits and the loop takes none; the watchdog has not looked yet."""
+    waiting(stuck)
+    no_claim_takes(stuck)
+    watched.claiming.start()
+
+
+def test_a_database_in_trouble_is_no_fault_of_the_loop(stuck: Stuck, watched: Watched) -> None:
+    in_vain(watched, stuck)
+    watched.steady = False
+    for _ in range(20):
+        watched.watchdog.tick()
+    assert watched.made == 1
+    watched.steady = True
+    wait_until(lambda: watched.look() and watched.made == 2, "now it is")
+
+
+def test_a_claim_that_the_database_refuses_is_no_fault_of_the_loop(
+    database: Database, unlucky: Unlucky
+) -> None:
+    watched = Watched(unlucky)
+    waiting(database)
+    unlucky.refused = 1_000_000
+    watched.claiming.start()
+    try:
+        for _ in range(5):
+            before = watched.claiming.excused()
+            wait_until(lambda seen=before: watched.claiming.excused() > seen)  # type: ignore[misc]
+            watched.watchdog.tick()
+        assert watched.made == 1
+    finally:
+        watched.claiming.stop()
+
+
+def test_while_the_leases_have_lapsed_it_takes_nothing_with_reason(
+    stuck: Stuck, watched: Watched
+) -> None:
+    waiting(stuck)
+    watched.hand.leases.renewed(-1e9)
+    watched.claiming.start()
+    for _ in range(3):
+        before = watched.claiming.excused()
+        wait_until(lambda seen=before: watched.claiming.excused() > seen)  # type: ignore[misc]
+        watched.watchdog.tick()
+    assert watched.made == 1
+
+
+def test_a_manager_that_was_frozen_is_not_to_blame_for_that_time(
+    stuck: Stuck, watched: Watched
+) -> None:
+    in_vain(watched, stuck)
+    watched.watchdog.patience_seconds = HOUR
+    watched.watchdog.tick()
+    assert watched.watchdog._looked is not None
+    watched.watchdog._looked -= 10 * HOUR
+    watched.watchdog.tick()
+    assert watched.made == 1
+
+
+def test_outcomes_are_written_before_it_gives_up(stuck: Stuck, watched: Watched) -> None:
+    in_vain(watched, stuck)
+    wait_until(lambda: watched.look() and watched.made == 2, "built anew")
+    watched.hand.writer.put(assignment(), Outcome(HANDED_BACK))
+    for _ in range(20):
+        watched.watchdog.tick()
+    assert watched.given_up == 0
+    watched.hand.drain()
+    wait_until(lambda: watched.look() and watched.given_up > 0, "it gives up")

@@ -13,7 +13,7 @@ import pytest
 from jobs import Context, Fail, Retry
 from manager.assignment import Assignment
 from manager.executor import MAX_MESSAGE, MAX_RESULT, MAX_TRACEBACK, Executor, run
-from manager.outcome import ERROR, FATAL, SUCCEEDED, UNKNOWN_TYPE, Outcome
+from manager.outcome import ERROR, FATAL, HANDED_BACK, SUCCEEDED, UNKNOWN_TYPE, Outcome
 from tests.manager.by_hand import assignment
 from tests.manager.conftest import JobType
 
@@ -262,6 +262,46 @@ def test_told_to_stop_between_the_look_and_the_start_the_job_sees_it(job_type: J
 
     Executor(begin, lambda _a, _o: None).execute(assignment(type="tests.looks", payload="{}"))
     assert seen in ([], [True]), "it runs on, and nobody will tell it again"
+
+
+@pytest.mark.parametrize("end", ["returns", "fails", "gives up"])
+def test_what_a_job_makes_of_being_told_to_stop_is_handed_back(job_type: JobType, end: str) -> None:
+    order = assignment(type="tests.told", payload="{}")
+
+    def work(context: Context) -> str:
+        order.tell_to_stop()
+        assert context.cancelled
+        if end == "fails":
+            raise OSError("half done")
+        if end == "gives up":
+            raise Fail("half done")
+        return "half done"
+
+    job_type("tests.told", work)
+    assert run(order).kind == HANDED_BACK
+
+
+def test_a_job_that_never_looked_has_done_all_its_work(job_type: JobType) -> None:
+    order = assignment(type="tests.deaf", payload="{}")
+
+    def work(context: Context) -> str:
+        looked_before = context.cancelled
+        order.tell_to_stop()
+        return "done" if not looked_before else "told too early"
+
+    job_type("tests.deaf", work)
+    assert run(order).result == '"done"'
+
+
+def test_being_told_by_a_wait_is_having_looked(job_type: JobType) -> None:
+    order = assignment(type="tests.waits", payload="{}")
+
+    def work(context: Context) -> None:
+        order.tell_to_stop()
+        assert context.wait(20)
+
+    job_type("tests.waits", work)
+    assert run(order).kind == HANDED_BACK
 
 
 def test_an_outcome_can_always_be_shown_as_json(run_function: RunFunction) -> None:

@@ -108,6 +108,46 @@ def test_of_two_leases_of_one_order_the_older_is_told_to_stop() -> None:
     assert old.context.told or old in leases.held(), "no beat will ever ask about the older one"  # type: ignore[union-attr]
 
 
+def test_what_is_in_the_hand_is_not_taken_up_twice() -> None:
+    """A claim whose answer was lost is adopted; when the answer comes after all, it is the same."""
+    leases = Leases(30)
+    adopted = assignment(lease=2)
+    assert leases.add([adopted]) == [adopted]
+    late, older = assignment(id=adopted.id, lease=2), assignment(id=adopted.id, lease=1)
+    assert leases.add([late, older]) == []
+    assert leases.get(adopted.id) is adopted
+    assert leases.open() == [adopted]
+    assert not leases.begin(late)
+    assert not adopted.told
+
+
+def test_an_order_is_taken_up_or_given_back_but_not_both() -> None:
+    leases = Leases(30)
+    for _ in range(300):
+        order = assignment()
+        leases.add([order])
+        ways: list[str] = []
+        errors = race(
+            lambda order=order, ways=ways: leases.begin(order) and ways.append("run"),
+            lambda order=order, ways=ways: leases.withdraw(order) and ways.append("back"),
+        )
+        assert errors == []
+        assert len(ways) == 1
+        assert leases.is_open(order) is (ways == ["run"])
+        assert not leases.waits(order)
+
+
+def test_what_has_ended_is_neither_taken_up_nor_given_back() -> None:
+    leases = Leases(30)
+    order = assignment()
+    leases.add([order])
+    assert leases.waits(order)
+    assert leases.settle(order)
+    assert not leases.waits(order)
+    assert not leases.begin(order)
+    assert not leases.withdraw(order)
+
+
 class _Told:
     told = False
 

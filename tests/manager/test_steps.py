@@ -9,9 +9,10 @@ from contextlib import suppress
 import ledger
 from jobs import Context
 from ledger import OrderRow
-from manager.claimer import LAPSED_SECONDS, MOST_UNWRITTEN, UNWRITTEN_SECONDS
+from manager.claimer import LAPSED_SECONDS, UNWRITTEN_SECONDS
 from manager.outcome import SUCCEEDED, Outcome
 from manager.pool import ManageWorker, PoolStopped
+from manager.writer import MOST_UNWRITTEN
 from models import COMPLETED, FAILED, PENDING, WIP
 from tests.factories import make_stale, submit
 from tests.manager.by_hand import ByHand, Unlucky, assignment, events

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -142,6 +143,56 @@ def test_a_stop_gives_back_at_once_what_waits_behind_the_workers(
     stopping.join(20)
     assert sorted(status(database, one) for one in ids) == [COMPLETED, PENDING, PENDING, PENDING]
     assert sum(ledger.find(database, one).attempts for one in ids) == 1
+
+
+def test_a_stop_does_not_wait_for_a_deaf_thread_whose_order_was_cancelled(
+    start: Start, database: Database, job_type: JobType
+) -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    def work(_context: Context) -> None:
+        begun.set()
+        go.wait(60)
+
+    supervisor = start(max_workers=1, grace_seconds=60.0)
+    order_id = submit(database, type=job_type("tests.deaf", work), payload="{}")
+    assert begun.wait(10)
+    ledger.cancel(database, order_id)
+    supervisor._parts.heartbeat.tick()
+    stopping = threading.Thread(target=supervisor.stop)
+    stopping.start()
+    stopping.join(20)
+    stopped = not stopping.is_alive()
+    go.set()
+    stopping.join(60)
+    assert stopped, "there was nothing left to wait for"
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+def test_these_signals_ask_for_a_stop(database: Database, number: signal.Signals) -> None:
+    supervisor = build(Settings(database_url=database.url), database)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        supervisor.handle_signals()
+        signal.raise_signal(number)
+        assert supervisor.run() == 0
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+    assert manager_row(database).state == "stopped"
+
+
+def test_a_hangup_that_is_ignored_stays_so(database: Database) -> None:
+    supervisor = build(Settings(database_url=database.url), database)
+    before = {one: signal.getsignal(one) for one in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
+    try:
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        supervisor.handle_signals()
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_IGN
+    finally:
+        for one, handler in before.items():
+            signal.signal(one, handler)
+        supervisor.stop()
 
 
 def test_stop_is_safe_twice(start: Start, database: Database) -> None:

@@ -51,8 +51,19 @@ def stage(unlucky: Unlucky, job_type: JobType) -> Iterator[Stage]:
     made.pool.stop(5)
 
 
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread that was told to stop has no time for it."""
+    monkeypatch.setattr(watchman, "GRACE_SECONDS", 0.0)
+
+
 def past_deadline(stage: Stage) -> None:
     wait_until(lambda: stage.contexts[-1].remaining() == 0)
+
+
+def cancel(stage: Stage, order_id: str) -> None:
+    ledger.cancel(stage.hand.database, order_id)
+    stage.hand.heartbeat.tick()
 
 
 def test_before_its_deadline_nothing_happens_to_it(stage: Stage, unlucky: Unlucky) -> None:
@@ -62,12 +73,14 @@ def test_before_its_deadline_nothing_happens_to_it(stage: Stage, unlucky: Unluck
     assert not stage.contexts[0].cancelled
 
 
+@pytest.mark.usefixtures("at_once")
 def test_past_it_the_attempt_is_recorded_told_and_its_slot_replaced(
     stage: Stage, unlucky: Unlucky
 ) -> None:
     order_id = stage.start_one(timeout_ms=20, max_attempts=1)
     past_deadline(stage)
-    stage.hand.watchman.tick()
+    for _ in ("told", "given up"):
+        stage.hand.watchman.tick()
     stage.hand.drain()
     failed = ledger.find(unlucky, order_id)
     assert failed.status == FAILED
@@ -107,6 +120,20 @@ def test_its_own_late_end_is_ignored(stage: Stage, unlucky: Unlucky) -> None:
     assert "late_result_discarded" not in events(unlucky)
 
 
+def test_a_thread_that_stops_when_told_is_not_left_behind(stage: Stage, unlucky: Unlucky) -> None:
+    stage.start_one(timeout_ms=20, max_attempts=1)
+    past_deadline(stage)
+    stage.hand.watchman.tick()
+    assert stage.contexts[0].cancelled
+    assert stage.pool.hung() == 0
+    stage.go.set()
+    wait_until(stage.pool.is_available_slot, "it ends by itself")
+    stage.hand.watchman.tick()
+    assert stage.hand.leases.left() == []
+    assert stage.pool.hung() == 0
+
+
+@pytest.mark.usefixtures("at_once")
 def test_too_many_hung_threads_are_reported(stage: Stage, unlucky: Unlucky) -> None:
     calls: list[int] = []
     stage.hand.watchman.too_many = lambda: calls.append(1)
@@ -114,23 +141,42 @@ def test_too_many_hung_threads_are_reported(stage: Stage, unlucky: Unlucky) -> N
         assert calls == []
         stage.start_one(timeout_ms=20, max_attempts=1)
         past_deadline(stage)
-        stage.hand.watchman.tick()
+        for _ in ("told", "given up"):
+            stage.hand.watchman.tick()
         stage.hand.drain()
     assert stage.pool.hung() == 2
     assert calls
 
 
-def test_a_cancelled_job_that_does_not_listen_loses_its_slot_at_the_deadline(
+@pytest.mark.usefixtures("at_once")
+def test_a_cancelled_job_that_does_not_listen_loses_its_slot_long_before_its_deadline(
     stage: Stage, unlucky: Unlucky
 ) -> None:
-    order_id = stage.start_one(timeout_ms=50)
-    ledger.cancel(unlucky, order_id)
-    stage.hand.heartbeat.tick()
+    order_id = stage.start_one(timeout_ms=3_600_000)
+    cancel(stage, order_id)
     assert stage.contexts[0].cancelled
+    stage.hand.watchman.tick()
+    assert stage.pool.is_available_slot(), "else every such cancel costs a worker"
+    assert stage.pool.hung() == 1
+    assert ledger.find(unlucky, order_id).status == CANCELLED
+
+
+@pytest.mark.usefixtures("at_once")
+def test_cancels_alone_do_not_end_a_manager_but_deadlines_do(
+    stage: Stage, unlucky: Unlucky
+) -> None:
+    calls: list[int] = []
+    stage.hand.watchman.too_many = lambda: calls.append(1)
+    for timeout_ms in (3_600_000, 500):
+        cancel(stage, stage.start_one(timeout_ms=timeout_ms))
+        stage.hand.watchman.tick()
+    assert stage.pool.hung() == 1, "as many as there are workers, and no more"
+    assert not stage.pool.is_available_slot()
+    assert calls == []
     past_deadline(stage)
     stage.hand.watchman.tick()
-    assert stage.pool.is_available_slot(), "else every such cancel costs a worker for ever"
-    assert ledger.find(unlucky, order_id).status == CANCELLED
+    assert stage.pool.hung() == 2
+    assert calls
 
 
 class Process:
@@ -196,7 +242,7 @@ def test_one_whose_process_starts_is_not_given_back(
         submit(unlucky)
     hand.claimer.step()
     (starting, *waiting) = hand.leases.open()
-    starting.apart = Process()
+    assert hand.leases.begin(starting)
     hand.watchman.tick()
     assert hand.leases.open() == [starting]
     assert len(waiting) <= 1
@@ -208,7 +254,7 @@ def test_the_rescuer_takes_back_what_is_stale_and_only_that(unlucky: Unlucky) ->
     (fresh,) = claim(unlucky, "living")
     for order_id in set(ids) - {fresh.id}:
         make_stale(unlucky, order_id)
-    Rescuer(unlucky, 30.0, lambda _seconds: True).tick()
+    Rescuer(unlucky, "rescuer", 30.0, lambda _seconds: True).tick()
     for order_id in ids:
         found = ledger.find(unlucky, order_id)
         assert (found.status, found.crashes) == (
@@ -218,7 +264,7 @@ def test_the_rescuer_takes_back_what_is_stale_and_only_that(unlucky: Unlucky) ->
 
 def test_the_third_crash_is_the_last(unlucky: Unlucky) -> None:
     order_id = submit(unlucky)
-    rescuer = Rescuer(unlucky, 30.0, lambda _seconds: True)
+    rescuer = Rescuer(unlucky, "rescuer", 30.0, lambda _seconds: True)
     for crash in (1, 2, 3):
         wait_until(lambda: claim(unlucky, "gone"))
         make_stale(unlucky, order_id)

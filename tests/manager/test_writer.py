@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import ledger
 from database import DatabaseAway, Sql
+from manager import writer
 from manager.outcome import ERROR, SUCCEEDED, Outcome
 from models import COMPLETED, FAILED, PENDING
 from tests.factories import submit
-from tests.manager.by_hand import ByHand, Unlucky, events
+from tests.manager.by_hand import ByHand, Unlucky, assignment, events
 
 TALLIED = Sql("SELECT coalesce(sum(n), 0) FROM tally WHERE before = 'wip' AND after = :status")
 
@@ -117,6 +119,47 @@ def test_it_is_known_again_though_the_order_has_moved_on(
     hand.writer.step()
     assert "late_result_discarded" not in events(unlucky), "it was in time, and was recorded"
     assert hand.leases.held() == []
+
+
+def test_what_the_database_cannot_take_at_once_it_takes_in_parts(
+    unlucky: Unlucky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A batch may be too large for it, or one order of it locked by somebody for long."""
+    hand = ByHand(unlucky, workers=8)
+    ids = [submit(unlucky) for _ in range(8)]
+    hand.claimer.step()
+    assert hand.run_all() == 8
+    sizes: list[int] = []
+
+    def finish(database: Unlucky, manager: str, endings: list[Any], **more: Any) -> list[Any]:
+        sizes.append(len(endings))
+        if ids[3] in [ending.id for ending in endings]:
+            raise DatabaseAway("cannot be taken")
+        return ledger.finish(database, manager, endings, **more)
+
+    monkeypatch.setattr(writer, "finish", finish)
+    for _ in range(12):
+        with suppress(DatabaseAway):
+            hand.writer.step()
+    assert [ledger.find(unlucky, one).status for one in ids].count(COMPLETED) == 7
+    assert hand.writer.unwritten() == 1
+    assert sizes[:2] == [8, 4]
+    monkeypatch.undo()
+    hand.writer.step()
+    assert ledger.find(unlucky, ids[3]).status == COMPLETED
+    assert events(unlucky).count("late_result_discarded") == 0
+
+
+def test_large_results_that_wait_hold_up_the_claims(hand: ByHand, unlucky: Unlucky) -> None:
+    result = '"' + "x" * 1_000_000 + '"'
+    for _ in range(64):
+        hand.writer.put(assignment(), Outcome(SUCCEEDED, 0.1, result))
+    assert not hand.writer.is_behind()
+    for _ in range(8):
+        hand.writer.put(assignment(), Outcome(SUCCEEDED, 0.1, result))
+    assert hand.writer.is_behind()
+    hand.drain()
+    assert not hand.writer.is_behind()
 
 
 def test_it_does_not_give_up_when_the_leases_may_have_ended(hand: ByHand, unlucky: Unlucky) -> None:
