@@ -53,6 +53,9 @@ FINISH = Sql(
     RETURNING o.id, o.lease""",
 )
 
+# An order that somebody keeps locked must not hold up those that end with it.
+PATIENCE = Sql("SET LOCAL lock_timeout = '2s'")
+
 FIND_STATUS = Sql("SELECT lease, status, error FROM job_order WHERE id = :id")
 
 FIND_ATTEMPT = Sql("SELECT outcome FROM attempt WHERE order_id = :id AND lease = :lease")
@@ -69,7 +72,8 @@ def finish(
 
     What is lost changes nothing and leaves the event `late_result_discarded`. `repeated` says that
     an earlier try may have committed unseen: then an order that already is where this lease's
-    holder wanted it counts as moved. Raises `DatabaseAway`.
+    holder wanted it counts as moved. Raises `DatabaseAway`, also when somebody keeps one of the
+    orders locked.
     """
     ordered = sorted(endings, key=_by_id)
     first: dict[tuple[str, int], Ending] = {}
@@ -77,6 +81,8 @@ def finish(
         first.setdefault((ending.id, ending.lease), ending)
 
     def work(transaction: Transaction) -> list[Ending]:
+        if transaction.dialect == "postgresql":
+            transaction.run(PATIENCE)
         moved = _move(transaction, list(first.values()))
         applied, lost = ordered, []
         if len(moved) < len(ordered):

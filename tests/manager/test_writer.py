@@ -9,11 +9,12 @@ from typing import Any
 import pytest
 
 import ledger
-from database import DatabaseAway, Sql
+from database import DatabaseAway, Sql, Transaction
 from manager import writer
 from manager.outcome import ERROR, SUCCEEDED, Outcome
 from models import COMPLETED, FAILED, PENDING
 from tests.factories import submit
+from tests.ledger import evidence
 from tests.manager.by_hand import ByHand, Unlucky, assignment, events
 
 TALLIED = Sql("SELECT coalesce(sum(n), 0) FROM tally WHERE before = 'wip' AND after = :status")
@@ -148,6 +149,30 @@ def test_what_the_database_cannot_take_at_once_it_takes_in_parts(
     hand.writer.step()
     assert ledger.find(unlucky, ids[3]).status == COMPLETED
     assert events(unlucky).count("late_result_discarded") == 0
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_order_that_somebody_keeps_locked_holds_up_no_other(unlucky: Unlucky) -> None:
+    hand = ByHand(unlucky, workers=4)
+    ids = [submit(unlucky) for _ in range(4)]
+    hand.claimer.step()
+    assert hand.run_all() == 4
+    lock = Sql("SELECT id FROM job_order WHERE id = :id FOR UPDATE")
+
+    def keep(transaction: Transaction) -> None:
+        transaction.rows(lock, {"id": ids[1]})
+
+        def write() -> None:
+            while hand.writer.unwritten() > 1:
+                with suppress(DatabaseAway):
+                    hand.writer.step()
+
+        evidence.at_once([write])
+
+    unlucky.write(keep)
+    hand.drain()
+    assert [ledger.find(unlucky, one).status for one in ids] == [COMPLETED] * 4
+    assert "late_result_discarded" not in events(unlucky)
 
 
 def test_large_results_that_wait_hold_up_the_claims(hand: ByHand, unlucky: Unlucky) -> None:
