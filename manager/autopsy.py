@@ -55,7 +55,7 @@ def _own_frames(paragraph: str) -> str | None:
     for line in paragraph.splitlines():
         frame = _FRAME.match(line)
         if frame is not None:
-            if frame["file"] == executor.__file__ and frame["name"] == "run":
+            if frame["file"] == executor.__file__:
                 break
             if frame["file"] == child.__file__:
                 return None

@@ -10,11 +10,12 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import forks
 from manager.frames import BadFrame, Line
 
 GRACE_SECONDS = 2.0
@@ -53,16 +54,16 @@ class Cell:
 
     def __init__(self, modules: Sequence[str]) -> None:
         """Start a child that loads these modules. Raises `OSError` when nothing can be started."""
-        control, theirs = socket.socketpair()
-        line, its_line = socket.socketpair()
+        control, theirs = _pair()
+        line, its_line = _pair()
         self._control = control
         passed = [end.fileno() for end in (theirs, its_line)]
-        with theirs, its_line:
+        with _closing(theirs), _closing(its_line):
             try:
                 self._warden = subprocess.Popen(  # noqa: S603 (our own program)
                     [
                         *(sys.executable, "-I", "-S", "-B", "-c", _WARDEN, str(_ROOT)),
-                        ",".join(map(str, passed)),
+                        ",".join(map(str, (*passed, os.getpid()))),
                         *(sys.executable, "-u", "-c", _CHILD, json.dumps(sys.path), *modules),
                     ],
                     stdin=subprocess.DEVNULL,
@@ -71,10 +72,11 @@ class Cell:
                     start_new_session=True,
                 )
             except OSError:
-                control.close()
-                line.close()
+                _close(control)
+                _close(line)
                 raise
         line.settimeout(START_SECONDS)
+        self._socket = line
         self._line = Line(line, MAX_MESSAGE)
         self._poll = select.poll()
         self._poll.register(line, select.POLLIN)
@@ -103,6 +105,13 @@ class Cell:
         if memory_mb != self._memory_mb:
             self._memory_mb = memory_mb
             self._order(f"limit {memory_mb}\n")
+
+    def lease(self, until: float) -> None:
+        """Say until when, on the monotonic clock, the manager's leases hold; from any thread.
+
+        When nothing later is said by then the warden ends the child and all below it.
+        """
+        self._order(f"lease {until:.3f}\n")
 
     def ask(
         self, request: dict[str, Any], told: Callable[[dict[str, Any]], None]
@@ -194,12 +203,36 @@ class Cell:
                 return None
 
     def _order(self, text: str) -> None:
+        # Never waited for: a warden that is stopped reads nothing.
         with suppress(OSError):
-            self._control.send(text.encode())
+            self._control.send(text.encode(), socket.MSG_DONTWAIT)
 
     def _close(self) -> None:
-        self._control.close()
-        self._line.close()
+        for end in (self._control, self._socket):
+            _close(end)
+
+
+def _pair() -> tuple[socket.socket, socket.socket]:
+    """Both ends of a connection, kept from what a job in a thread forks off: it would outlive us,
+    and so would the connection."""
+    ends = socket.socketpair()
+    for end in ends:
+        forks.keep(end.fileno())
+    return ends
+
+
+def _close(end: socket.socket) -> None:
+    if end.fileno() >= 0:
+        forks.forget(end.fileno())
+    end.close()
+
+
+@contextmanager
+def _closing(end: socket.socket) -> Iterator[None]:
+    try:
+        yield
+    finally:
+        _close(end)
 
 
 def _parse(data: bytes) -> Report | None:

@@ -12,6 +12,7 @@ import faulthandler
 import logging
 import os
 import resource
+import select
 import signal
 import socket
 import sys
@@ -86,6 +87,7 @@ class Child:
         if self._told:
             assignment.tell_to_stop()
         outcome = run(assignment, self._make_context)
+        told = self._is_told()
         self._current = None
         if os.getpid() != self._pid:
             # A fork that the job made came back from it: only the first process may answer.
@@ -97,6 +99,7 @@ class Child:
             "usage": self._gauge.usage(),
             "cpu": self._gauge.cpu_seconds(),
             "rss": self._gauge.rss_mb(),
+            "told": told,
             "spent": _is_anything_left() or threading.active_count() > threads,
         }
         try:
@@ -114,11 +117,18 @@ class Child:
 
     def _listen(self) -> None:
         """Wait to be told to stop; a child that was told runs nothing after."""
-        while os.read(self._stop, 1):
+        if self._is_told(None):
             self._told = True
             current = self._current
             if current is not None:
                 current.tell_to_stop()
+
+    def _is_told(self, milliseconds: int | None = 0) -> bool:
+        """Whether the warden has told. It does so before it ends what the job started, and what it
+        wrote is left in the pipe: a job that saw a program of its own end by that was told."""
+        poll = select.poll()
+        poll.register(self._stop, select.POLLIN)
+        return any(events & select.POLLIN for _, events in poll.poll(milliseconds))
 
     def _tell(self) -> None:
         """Pass on the latest progress, at most ten times a second."""

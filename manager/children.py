@@ -9,15 +9,14 @@ from typing import Any
 
 import structlog
 
-from jobs import registry
 from jobs.context import Context
-from jobs.errors import UnknownType
-from manager import warden
 from manager.assignment import Assignment
-from manager.autopsy import end_of, last_words, stack_of
-from manager.cell import Cell, Report
-from manager.outcome import CRASHED, ERROR, HANDED_BACK, TIMED_OUT, Outcome, Usage
+from manager.autopsy import end_of, last_words
+from manager.cell import GRACE_SECONDS, Cell, Report
+from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
 from manager.processes import has_subreaper
+from manager.verdicts import judge, memory_mb_of, not_started, outcome_of
+from manager.warden import LAPSED
 
 IDLE_SECONDS = 60.0
 MOST_RUNS = 10_000
@@ -79,6 +78,8 @@ class Children:
         self._modules = tuple(modules)
         self._lock = threading.Condition()
         self._idle: list[Cell] = []
+        self._cells: set[Cell] = set()
+        self._until: float | None = None
         self._runs: set[Run] = set()
         self._closed = False
         if not has_subreaper():
@@ -112,29 +113,57 @@ class Children:
         with self._lock:
             old = [c for c in self._idle if c.idle_since < before or not c.is_alive()]
             self._idle = [cell for cell in self._idle if cell not in old]
-        _end_all(old)
+        self._end_all(old)
 
-    def close(self) -> None:
-        """End every child, whatever it does. Safe twice; what is run later is handed back."""
+    def renewed(self, until: float) -> None:
+        """The manager's leases hold until then, on the monotonic clock. Should nothing later be
+        said, since it was stopped or cannot renew them, its wardens end every child by themselves:
+        others will run the orders."""
+        with self._lock:
+            self._until = until
+            cells = list(self._cells)
+        for cell in cells:
+            cell.lease(until)
+
+    def close(self, grace: float = GRACE_SECONDS) -> None:
+        """End every child, whatever it does; jobs are told, and have so long to end by themselves.
+
+        Safe twice; what is run later is handed back.
+        """
         with self._lock:
             self._closed = True
             idle, self._idle = self._idle, []
             runs = list(self._runs)
+        self._end_all(idle)
+        if grace > 0:
+            for run in runs:
+                run.end(Outcome(HANDED_BACK))
+            with self._lock:
+                self._lock.wait_for(lambda: not self._runs, grace)
         for run in runs:
             run.kill()
-        _end_all(idle)
         with self._lock:
             self._lock.wait_for(lambda: not self._runs, CLOSE_SECONDS)
 
     def _run(self, assignment: Assignment, run: Run) -> Outcome:
         order = assignment.order
-        memory_mb = _memory_mb(order.type)
+        memory_mb = memory_mb_of(order.type)
         try:
-            cell = self._take(memory_mb) or Cell(self._modules)
+            cell = self._take(memory_mb) or self._make()
         except OSError as error:
-            return _not_started(f"could not be started: {error}")
+            return not_started(f"could not be started: {error}")
+        try:
+            return self._run_in(cell, assignment, run, memory_mb)
+        except BaseException:
+            self._end_all([cell])
+            raise
+
+    def _run_in(
+        self, cell: Cell, assignment: Assignment, run: Run, memory_mb: int | None
+    ) -> Outcome:
+        order = assignment.order
         if not run.enter(cell):
-            _end_all([cell])
+            self._end_all([cell])
             return run.leave() or Outcome(HANDED_BACK)
         started = cell.pid is not None or cell.start()
         if not started or run.verdict is not None:
@@ -148,11 +177,33 @@ class Children:
         verdict = run.leave()
         if answer is None or verdict is not None:
             cell.end(0)
-            report = cell.bury()
+            report = self._bury(cell)
             seconds = time.monotonic() - assignment.started
-            return self._judge(assignment, answer, verdict, report, seconds, spent_before)
-        self._give_back(cell, spent=answer["spent"])
-        return _outcome(answer)
+            return judge(assignment, answer, verdict, report, seconds, spent_before)
+        outcome, spent = outcome_of(answer), bool(answer["spent"])
+        self._give_back(cell, spent=spent)
+        return outcome
+
+    def _make(self) -> Cell:
+        """A new child. Raises `OSError`."""
+        cell = Cell(self._modules)
+        with self._lock:
+            self._cells.add(cell)
+            until = self._until
+        if until is not None:
+            cell.lease(until)
+        return cell
+
+    def _bury(self, cell: Cell) -> Report:
+        with self._lock:
+            self._cells.discard(cell)
+        return cell.bury()
+
+    def _end_all(self, cells: list[Cell]) -> None:
+        for cell in cells:
+            cell.end(0)
+        for cell in cells:
+            self._bury(cell)
 
     def _take(self, memory_mb: int | None) -> Cell | None:
         """The idle child that was last at work; for a bounded job, one that leaves it room."""
@@ -167,7 +218,7 @@ class Children:
                     break
                 dead.append(cell)
             self._idle = [cell for cell in self._idle if cell is not found and cell not in dead]
-        _end_all(dead)
+        self._end_all(dead)
         return found
 
     def _give_back(self, cell: Cell, *, spent: bool) -> None:
@@ -177,74 +228,19 @@ class Children:
             if not spent and not self._closed:
                 self._idle.append(cell)
                 return
-        _end_all([cell])
+        self._end_all([cell])
 
     def _stillborn(self, cell: Cell, run: Run) -> Outcome:
         verdict = run.leave()
         cell.end(0)
-        report = cell.bury()
+        report = self._bury(cell)
         if verdict is not None:
             return verdict
+        if report.reason == LAPSED:
+            return Outcome(HANDED_BACK)
         how, _, _ = end_of(report.status)
         log.error("a child process could not be started", how=how)
-        return _not_started(f"{how} before it had loaded its jobs", last_words(report.output))
-
-    def _judge(
-        self,
-        assignment: Assignment,
-        answer: dict[str, Any] | None,
-        verdict: Outcome | None,
-        report: Report,
-        seconds: float,
-        spent_before: float,
-    ) -> Outcome:
-        """What a run came to that did not end by its answer alone."""
-        if report.reason == "stuck":
-            log.error("a child process does not end; its warden goes on trying", job=assignment.id)
-        if verdict is not None and verdict.kind == HANDED_BACK:
-            return _outcome(answer) if answer is not None else verdict
-        how, code, name = end_of(report.status)
-        outcome = verdict or _verdict(report, how, assignment)
-        if outcome.kind == CRASHED:
-            log.warning("a child process died", job=assignment.id, how=how)
-        return outcome._replace(
-            run_seconds=seconds,
-            traceback=stack_of(report.stack),
-            usage=Usage(max(0.0, report.cpu_seconds - spent_before), report.peak_mb),
-            output=last_words(report.output),
-            exit_code=code,
-            signal=name,
-        )
-
-
-def _verdict(report: Report, how: str, assignment: Assignment) -> Outcome:
-    """Why a child ended that nobody here has ended."""
-    if report.reason == warden.MEMORY:
-        limit = _memory_mb(assignment.order.type)
-        return Outcome(
-            ERROR,
-            error_type="MemoryExceeded",
-            message=f"the job used {report.used_mb} MiB, more than its memory_mb of {limit}",
-        )
-    if report.reason == warden.PROCESSES:
-        return Outcome(
-            ERROR,
-            error_type="TooManyProcesses",
-            message=f"the job had more than {warden.MOST_PROCESSES} processes at once",
-        )
-    if report.reason in ("lost", "stuck"):
-        how = "ended with its warden"
-    return Outcome(CRASHED, error_type="Crashed", message=f"the job's process {how}")
-
-
-def _not_started(message: str, output: str | None = None) -> Outcome:
-    return Outcome(
-        ERROR, error_type="NotStarted", message=f"the job's process {message}", output=output
-    )
-
-
-def _outcome(answer: dict[str, Any]) -> Outcome:
-    return Outcome(*answer["outcome"])._replace(usage=Usage(*answer["usage"]))
+        return not_started(f"{how} before it had loaded its jobs", last_words(report.output))
 
 
 def _request(order: Any) -> dict[str, Any]:
@@ -266,17 +262,3 @@ def _hear(message: dict[str, Any], context: Context, lease: int) -> None:
         return
     level, text, more = message["log"]
     context.log.log(level, "%s", text, extra=more)
-
-
-def _memory_mb(kind: str) -> int | None:
-    try:
-        return registry.get(kind).memory_mb
-    except UnknownType:
-        return None
-
-
-def _end_all(cells: list[Cell]) -> None:
-    for cell in cells:
-        cell.end(0)
-    for cell in cells:
-        cell.bury()

@@ -41,6 +41,8 @@ FOLD_SECONDS = 10.0
 LOOK_SECONDS = 1.0
 RESCUES_PER_STALE_TIME = 6
 STALLED_POLLS = 10
+# When a manager that was stopped itself cannot end its work, its wardens do, before it is stale.
+LEASE_PART = 0.9
 
 
 def manager_id() -> str:
@@ -82,6 +84,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
     core = _core(settings, database, name, lifeline, bell)
     lifeline.changed = core.heartbeat.tick
     children = Children(settings.jobs)
+    core.heartbeat.renewed = lambda at: children.renewed(at + LEASE_PART * settings.stale_seconds)
     claiming = Claiming(_claimers(core, children))
     core.pool.on_room = claiming.wake
     watchman, watchdog = _watchers(core, claiming)

@@ -1,19 +1,23 @@
 """The warden of one child process: starts it, and sees to it that nothing of it is left.
 
-A process of little weight, which loads next to nothing. Its arguments are CONTROL,LINE and the
-child's command: CONTROL is the descriptor of its own socket, LINE that of the child's. It is the
-child's parent and a subreaper, so all that the child starts stays below it, daemons too.
+A process of little weight, which loads next to nothing. Its arguments are CONTROL,LINE,MANAGER and
+the child's command: CONTROL is the descriptor of its own socket, LINE that of the child's, MANAGER
+the process that it works for. It is the child's parent and a subreaper, so all that the child
+starts stays below it, daemons too.
 
 On the socket it takes lines. `limit MIB` bounds the memory of the child and all below it. `end
 MILLISECONDS STACK` ends them; with a grace, they are told, and have so long to end by themselves.
-The socket's end means that the manager is gone: then they end at once. When the child has ended,
-whoever ended it, the warden ends what is left, writes one report and exits: `reason status
+`lease MONOTONIC` says until when the manager's leases hold, on the clock of all processes of this
+host: a manager that does not go on saying so is stopped or cut off, and then they end at once. So
+they do when the manager is gone, which the socket's end tells, or its own. When the child has
+ended, whoever ended it, the warden ends what is left, writes one report and exits: `reason status
 cpu-seconds peak-kib used-mib output-size stack-size`, a line end, and the last of the child's
 output and of the stacks that it wrote.
 """
 
 from __future__ import annotations
 
+import math
 import os
 import select
 import signal
@@ -28,12 +32,12 @@ from manager.processes import (
     resident_kib,
     share_kib,
 )
+from manager.tail import Tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-KEEP = 64 * 1024
 MOST_PROCESSES = 64
 LOOK_SECONDS = 0.25
 QUICK_SECONDS = 0.05
@@ -47,7 +51,8 @@ MARK = b"\0capataz: a run begins\0\n"
 # Told to write its stacks, a child loses no signal that a job might want for itself.
 STACK_SIGNAL = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
 
-BY_ITSELF, TOLD, MEMORY, PROCESSES = "by-itself", "told", "memory", "processes"
+BY_ITSELF, TOLD, LAPSED = "by-itself", "told", "lapsed"
+MEMORY, PROCESSES = "memory", "processes"
 
 
 def _try(call: Callable[..., object], *arguments: object) -> None:
@@ -58,44 +63,19 @@ def _try(call: Callable[..., object], *arguments: object) -> None:
         pass
 
 
-class Tail:
-    """The last of what comes through a pipe."""
-
-    def __init__(self) -> None:
-        self.source, self.sink = os.pipe()
-        os.set_blocking(self.source, False)
-        self.text = bytearray()
-        self.open = True
-
-    def read(self) -> bool:
-        """Take what is there; whether there was anything."""
-        try:
-            data = os.read(self.source, KEEP)
-        except BlockingIOError:
-            return False
-        self.open = bool(data)
-        self.text += data
-        if len(self.text) > 2 * KEEP:
-            del self.text[:-KEEP]
-        return bool(data)
-
-    def last(self) -> bytes:
-        while self.open and self.read():
-            pass
-        return bytes(self.text[-KEEP:])
-
-
 class Warden:
     """Watches one child until it and all below it have ended."""
 
-    def __init__(self, control: int, line: int, command: list[str]) -> None:
+    def __init__(self, control: int, line: int, manager: int, command: list[str]) -> None:
         self._control = control
+        self._manager = manager
         self._output = Tail()
         self._stack = Tail()
         self._lines = b""
         self._reason = BY_ITSELF
         self._manager_gone = False
         self._due: float | None = None
+        self._lapse = math.inf
         self._limit_mib = 0
         self._used_mib = 0
         self._status: int | None = None
@@ -117,16 +97,21 @@ class Warden:
             poll.register(descriptor, select.POLLIN)
         if hasattr(os, "pidfd_open"):
             poll.register(os.pidfd_open(self._child), select.POLLIN)
+        manager = self._watch_manager()
+        if manager is not None:
+            poll.register(manager, select.POLLIN)
         while self._status is None and (self._due is None or time.monotonic() < self._due):
             for descriptor, _ in poll.poll(self._patience() * 1000):
                 if descriptor == self._control:
                     self._listen()
-                for tail in (self._output, self._stack):
-                    if descriptor == tail.source:
-                        tail.read()
-                        if not tail.open:
-                            poll.unregister(descriptor)
+                elif descriptor == manager:
+                    self._abandon()
+                elif not self._drain(descriptor):
+                    poll.unregister(descriptor)
             self._reap()
+            # After what the manager said: we too may have been stopped, and it not.
+            if self._due is None and time.monotonic() >= self._lapse:
+                self._reason, self._due = LAPSED, time.monotonic()
             if self._due is None and time.monotonic() - self._looked >= self._interval():
                 self._look()
         self._clear()
@@ -172,7 +157,30 @@ class Warden:
         """How long may pass until there is something to do unasked."""
         if self._due is not None:
             return min(QUICK_SECONDS, max(0.0, self._due - time.monotonic()))
-        return max(0.0, self._looked + self._interval() - time.monotonic())
+        return max(0.0, min(self._looked + self._interval(), self._lapse) - time.monotonic())
+
+    def _drain(self, descriptor: int) -> bool:
+        """Take what came through a pipe of the child's; whether more can come."""
+        for tail in (self._output, self._stack):
+            if descriptor == tail.source:
+                tail.read()
+                return tail.open
+        return True
+
+    def _watch_manager(self) -> int | None:
+        """A descriptor that tells the manager's end, also when somebody else, such as a process
+        that a job forked from it, keeps its end of the socket open."""
+        try:
+            found = os.pidfd_open(self._manager)
+        except (AttributeError, OSError):
+            found = None
+        if os.getppid() != self._manager:
+            self._abandon()
+        return found
+
+    def _abandon(self) -> None:
+        self._manager_gone = True
+        self._due = time.monotonic()
 
     def _listen(self) -> None:
         try:
@@ -180,14 +188,15 @@ class Warden:
         except OSError:
             data = b""
         if not data:
-            self._manager_gone = True
-            self._due = time.monotonic()
+            self._abandon()
             return
         *lines, self._lines = (self._lines + data).split(b"\n")
         for line in lines:
             word, *numbers = line.split()
             if word == b"limit":
                 self._limit_mib = int(numbers[0])
+            elif word == b"lease":
+                self._lapse = float(numbers[0])
             else:
                 self._end(int(numbers[0]) / 1000, with_stack=numbers[1] == b"1")
 
@@ -288,10 +297,10 @@ _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main(arguments: list[str]) -> None:
     """Be the warden that these arguments ask for."""
-    control, line = map(int, arguments[0].split(","))
+    control, line, manager = map(int, arguments[0].split(","))
     for descriptor in (control, line):
         os.set_inheritable(descriptor, False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(SET_SUBREAPER, 1)
-    Warden(control, line, arguments[1:]).watch()
+    Warden(control, line, manager, arguments[1:]).watch()

@@ -114,6 +114,33 @@ def test_nothing_outlives_a_killed_manager(site: Site, outlived: bool) -> None:
         wait_until(lambda: family(site) == others, "so are their wardens", SOON)
 
 
+def test_nor_does_it_when_a_job_in_a_thread_has_forked(site: Site) -> None:
+    """The fork is a copy of the manager with all that this had open."""
+    (first,) = site.managers(1, stale_seconds=STALE)
+    order = site.submit("apart", site.gate())
+    pids = began_apart(site, order)
+    site.began(site.submit("forking", site.gate()))
+    first.kill()
+    wait_until(lambda: all_gone(*pids), "the job and its daemon are gone", SOON)
+
+
+def test_a_job_of_a_stopped_manager_ends_before_another_begins_it_anew(site: Site) -> None:
+    gate = site.gate()
+    (first,) = site.managers(1, stale_seconds=STALE)
+    order = site.submit("apart", gate)
+    pids = began_apart(site, order)
+    site.managers(1, stale_seconds=STALE)
+    first.freeze(site.lock)
+    site.began(order, lease=2)
+    assert all_gone(*pids)
+    first.thaw()
+    gate.open()
+    site.ends(order)
+    assert (site.order(order).lease, site.order(order).crashes) == (2, 1)
+    serves = site.submit_many("mark", 4)
+    site.ends(*serves)
+
+
 def test_at_its_deadline_all_of_it_ends_and_the_slot_is_free(site: Site) -> None:
     gate = site.gate()
     (manager,) = site.managers(1, max_workers=1)

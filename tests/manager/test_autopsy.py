@@ -56,7 +56,7 @@ def frame(file: str, name: str) -> str:
 
 def test_a_stack_ends_where_we_called_the_job() -> None:
     head = "Current thread 0x0001 (most recent call first):\n"
-    ours = frame(executor.__file__, "run") + frame(child.__file__, "_answer")
+    ours = frame(executor.__file__, "_call") + frame(child.__file__, "_answer")
     listener = "Thread 0x0002 (most recent call first):\n" + frame(child.__file__, "_listen")
     helper = "Thread 0x0003 (most recent call first):\n" + frame("job.py", "run")
     dump = "\n".join([listener, helper, head + frame("job.py", "slow") + ours])

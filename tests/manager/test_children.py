@@ -28,7 +28,7 @@ from manager.outcome import (
     Outcome,
 )
 from tests.manager.conftest import JobType
-from tests.manager.stage import JOBS, Running, Stage, is_gone, order, value
+from tests.manager.stage import JOBS, Stage, is_gone, order, value
 from tests.support import wait_until
 
 LATE = Outcome(TIMED_OUT, error_type="TimedOut", message="too long")
@@ -43,7 +43,7 @@ def wild_types() -> None:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    made.children.close()
+    made.children.close(0)
 
 
 def test_the_job_runs_in_a_process_of_its_own(stage: Stage) -> None:
@@ -171,40 +171,12 @@ def test_it_is_ended_once_and_for_the_first_reason(stage: Stage) -> None:
     assert not running.order.apart.end(LATE), "it is over"
 
 
-def test_told_to_stop_a_job_has_a_moment_to_do_so(stage: Stage, tmp_path: Path) -> None:
-    running = stage.start("obedient")
-    running.order.tell_to_stop()
-    assert running.outcome().kind == HANDED_BACK
-    assert [path for path in tmp_path.iterdir() if path.name.endswith("-told")]
-
-
-def test_told_to_stop_a_job_may_still_come_to_its_end(stage: Stage) -> None:
-    running = stage.start("obedient", answer=True)
-    running.order.tell_to_stop()
-    outcome = running.outcome()
-    assert (outcome.kind, outcome.result) == (SUCCEEDED, '"done"')
-
-
 def test_past_its_deadline_no_answer_counts(stage: Stage) -> None:
     running = stage.start("obedient", answer=True)
     assert running.order.apart is not None
     running.order.apart.end(LATE)
     outcome = running.outcome()
     assert (outcome.kind, outcome.result) == (TIMED_OUT, None)
-
-
-def test_told_to_stop_before_it_began_it_never_runs(stage: Stage) -> None:
-    early = order("crash", how="exit")
-    early.tell_to_stop()
-    assert stage.children.run(early).kind == HANDED_BACK
-    assert early.started is None
-
-
-def test_told_to_stop_while_its_process_starts_it_never_runs(stage: Stage) -> None:
-    starting = Running(stage.children, order("crash", how="exit"))
-    wait_until(lambda: starting.order.apart is not None)
-    starting.order.tell_to_stop()
-    assert starting.outcome().kind == HANDED_BACK
 
 
 def test_progress_and_logs_reach_the_manager(

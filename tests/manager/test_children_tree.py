@@ -33,7 +33,7 @@ def wild_types() -> None:
 def stage(tmp_path: Path) -> Iterator[Stage]:
     made = Stage(tmp_path)
     yield made
-    made.children.close()
+    made.children.close(0)
 
 
 def test_a_daemon_that_a_job_leaves_is_ended_and_so_is_its_child(stage: Stage) -> None:
@@ -227,6 +227,7 @@ def test_a_warden_loads_next_to_nothing() -> None:
     loaded = set(done.stdout.split())
     assert {name for name in loaded if name.startswith("manager.")} == {
         "manager.processes",
+        "manager.tail",
         "manager.warden",
     }
     assert not loaded & {"jobs", "json", "logging", "socket", "subprocess", "typing"}

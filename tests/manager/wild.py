@@ -122,6 +122,15 @@ def obedient(context: Context, began: str, answer: bool = False) -> str:
     raise Cancelled
 
 
+@job("wild.program", isolation="process")
+def program(_context: Context, began: str) -> None:
+    """Wait for a program that one started, and fail when it fails."""
+    running = subprocess.Popen(["/bin/sleep", str(FOREVER)])
+    Path(began).touch()
+    if running.wait():
+        raise subprocess.CalledProcessError(running.returncode, "sleep")
+
+
 @job("wild.steps", isolation="process")
 def steps(context: Context, began: str, go: str) -> None:
     """Tell progress, many times; the last one counts. Wait for a file."""
