@@ -226,7 +226,38 @@ class Idempotency(Table):
         primary_key = peewee.CompositeKey("owner", "key")
 
 
-TABLES: Final = (JobOrder, Attempt, Event, Tally, Queue, Manager, Idempotency)
+class Schedule(Table):
+    """Orders to come by a cron expression: what they will be, and when the next one is due.
+
+    `next_fire` is NULL while nothing is due: paused. It always lies after `last_fire`, so that no
+    fire comes twice.
+    """
+
+    name = peewee.TextField(primary_key=True)
+    expression = peewee.TextField()
+    timezone = peewee.TextField()
+    type = peewee.TextField()
+    payload = peewee.TextField()
+    queue = peewee.TextField()
+    priority = peewee.SmallIntegerField()
+    max_attempts = peewee.IntegerField()
+    timeout_ms = peewee.BigIntegerField()
+    max_silence_ms = peewee.BigIntegerField(null=True)
+    tags = peewee.TextField(null=True)
+    owner = peewee.TextField(default="")
+    enabled = peewee.SmallIntegerField(default=1)
+    created_on = peewee.BigIntegerField()
+    changed_on = peewee.BigIntegerField()
+    next_fire = peewee.BigIntegerField(null=True)
+    last_fire = peewee.BigIntegerField(null=True)
+    last_order = OrderId(null=True)
+
+    class Meta:
+        table_name = "schedule"
+        constraints = [peewee.Check("next_fire > last_fire", name="schedule_forward")]
+
+
+TABLES: Final = (JobOrder, Attempt, Event, Tally, Queue, Manager, Idempotency, Schedule)
 
 # Only live states are indexed: what has ended costs the hot path nothing.
 JobOrder.add_index(
@@ -252,6 +283,7 @@ JobOrder.add_index(
 )
 Event.add_index(Event.index(Event.xid, Event.id, name="event_commit_order"))
 Idempotency.add_index(Idempotency.index(Idempotency.created_on, name="idempotency_age"))
+Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
 
 
 def bind(orm: Any) -> None:

@@ -21,6 +21,7 @@ import exact_json
 import ledger
 from database import DatabaseAway, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
+from ledger.schedules import ScheduleExists, UnknownSchedule
 
 MEDIA_TYPE = "application/problem+json"
 MOST_ERRORS = 100
@@ -124,6 +125,18 @@ def unknown_order(order_id: str) -> ApiError:
     """404: no order has this id."""
     message = "no job order has this id: GET /api/v1/jobs lists them"
     return ApiError(404, f"{echo(order_id)}: {message}.", [of("id", message)])
+
+
+def unknown_schedule(name: str) -> ApiError:
+    """404: no schedule has this name."""
+    message = "no schedule has this name: GET /api/v1/schedules lists them"
+    return ApiError(404, f"{echo(name)}: {message}.", [of("name", message)])
+
+
+def schedule_exists(name: str) -> ApiError:
+    """409: there is a schedule of this name."""
+    message = f"is taken: choose another, or replace that one with PUT /api/v1/schedules/{name}"
+    return ApiError(409, f"The name {name} {message}.", [at("/name", message)])
 
 
 def no_result_yet(status: str) -> ApiError:
@@ -234,6 +247,8 @@ _ANSWERS: dict[type[Exception], Any] = {
     Busy: lambda e: unavailable(str(e)).get_response(),
     ledger.UnknownOrder: lambda e: unknown_order(str(e)).get_response(),
     ledger.MoveRefused: lambda e: _problem(409, f"{e}."),
+    UnknownSchedule: lambda e: unknown_schedule(str(e)).get_response(),
+    ScheduleExists: lambda e: schedule_exists(str(e)).get_response(),
     ledger.KeySpent: lambda e: _problem(409, e, [of(_KEY, str(e))]),
     ledger.KeyReused: lambda e: _problem(422, e, [of(_KEY, str(e))]),
     UnknownType: lambda e: unacceptable("body", type_errors(e)).get_response(),

@@ -63,19 +63,20 @@ def submit(database: Database, requests: Sequence[Request]) -> list[Receipt]:
     asked after, by the ids, and repeated if it did not take. Raises `DatabaseAway`.
     """
     try:
-        return database.write(lambda transaction: _submit(transaction, requests))
+        return database.write(lambda transaction: submit_in(transaction, requests))
     except DatabaseAway as error:
         if error.nothing_done:
             raise
     first = [request.orders[0].id for request in requests if request.orders]
     taken = _existing(database, first)
-    return database.write(lambda transaction: _submit(transaction, requests, taken))
+    return database.write(lambda transaction: submit_in(transaction, requests, taken))
 
 
-def _submit(
+def submit_in(
     transaction: Transaction, requests: Sequence[Request], taken: Collection[str] = ()
 ) -> list[Receipt]:
-    """`taken` are the first orders of requests that an earlier try did submit."""
+    """The same within a transaction; `taken` are the first orders of requests that an earlier try
+    did submit."""
     receipts = [Receipt([order.id for order in request.orders]) for request in requests]
     done = [bool(request.orders) and request.orders[0].id in taken for request in requests]
     own = {order.id for request in requests for order in request.orders}
@@ -94,7 +95,7 @@ def _submit(
         for order in request.orders
     ]
     if fresh:
-        _insert(transaction, fresh)
+        insert(transaction, fresh)
     return receipts
 
 
@@ -122,7 +123,8 @@ def _take_key(transaction: Transaction, request: Request, own: set[str]) -> Rece
     return Receipt(first, replayed=True)
 
 
-def _insert(transaction: Transaction, orders: list[NewOrder]) -> None:
+def insert(transaction: Transaction, orders: list[NewOrder]) -> None:
+    """Make these orders, with what they leave behind."""
     record = Record()
     for order in orders:
         record.move(order.queue, order.type, NOTHING, PENDING)

@@ -28,6 +28,7 @@ from manager.outcome import Outcome
 from manager.pace import AHEAD_ORDERS, Pace
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
+from manager.scheduler import Scheduler
 from manager.supervisor import Duty, Parts, Supervisor
 from manager.watchman import Watchman
 from manager.writer import Writer
@@ -38,6 +39,7 @@ WATCH_SECONDS = 0.5
 CHILDREN_SECONDS = 10.0
 PROGRESS_SECONDS = 1.0
 FOLD_SECONDS = 10.0
+FIRE_SECONDS = 0.5
 LOOK_SECONDS = 1.0
 RESCUES_PER_STALE_TIME = 6
 STALLED_POLLS = 10
@@ -109,7 +111,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
             listener=Listener(database, name, heard),
             bell=bell,
             children=children,
-            duties=_duties(core, watchman, watchdog, children),
+            duties=_duties(core, watchman, watchdog, children, bell),
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )
@@ -185,7 +187,11 @@ def _watchers(core: _Core, claiming: Claiming) -> tuple[Watchman, ConsumptionWat
 
 
 def _duties(
-    core: _Core, watchman: Watchman, watchdog: ConsumptionWatchdog, children: Children
+    core: _Core,
+    watchman: Watchman,
+    watchdog: ConsumptionWatchdog,
+    children: Children,
+    bell: Bell,
 ) -> tuple[Duty, ...]:
     settings, database, heartbeat = core.settings, core.database, core.heartbeat
 
@@ -203,6 +209,12 @@ def _duties(
         Duty("rescuer", rescuer.tick, rescue_seconds),
         Duty("failure detector", FailureDetector(database, core.name).tick, LOOK_SECONDS),
         Duty("watchdog", watchdog.tick, watchdog.patience_seconds / LOOKS),
+        Duty(
+            "scheduler",
+            Scheduler(database, core.name, bell.ring).tick,
+            FIRE_SECONDS,
+            alone=True,
+        ),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
     )
 

@@ -1,6 +1,6 @@
 """The endpoints, one file a noun."""
 
-from api.routes import add, health, job, jobs, metrics, queues, tasks, types
+from api.routes import add, health, job, jobs, metrics, queues, schedules, tasks, types
 
 BLUEPRINTS = (
     add.bp,
@@ -8,6 +8,7 @@ BLUEPRINTS = (
     jobs.bp,
     types.bp,
     queues.bp,
+    schedules.bp,
     metrics.bp,
     health.bp,
     tasks.bp,

@@ -59,9 +59,8 @@ def test_what_is_due_is_made_and_rung(database: Database) -> None:
 def test_the_order_is_run_like_any_other(hand: ByHand) -> None:
     created(hand.database)
     all_due(hand.database)
-    Scheduler(hand.database, hand.name, hand.claimer.step).tick()
-    hand.run_all()
-    hand.drain()
+    Scheduler(hand.database, hand.name, Rung()).tick()
+    hand.work_off()
     ((_, _, order),) = made(hand.database)
     assert ledger.find(hand.database, order).status == COMPLETED
 
