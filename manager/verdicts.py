@@ -64,6 +64,8 @@ def _verdict(report: Report, how: str, assignment: Assignment) -> Outcome:
         )
     if report.reason in ("lost", "stuck"):
         how = "ended with its warden"
+    elif how.endswith("SIGKILL"):
+        how += ", as the system does when memory runs out"
     return Outcome(CRASHED, error_type="Crashed", message=f"the job's process {how}")
 
 

@@ -128,7 +128,12 @@ def test_a_type_that_the_child_does_not_know_is_told_apart(stage: Stage, job_typ
     [
         ("exit", "the job's process exited with code 3", 3, None),
         ("segfault", "the job's process was killed by SIGSEGV", None, "SIGSEGV"),
-        ("kill", "the job's process was killed by SIGKILL", None, "SIGKILL"),
+        (
+            "kill",
+            "the job's process was killed by SIGKILL, as the system does when memory runs out",
+            None,
+            "SIGKILL",
+        ),
     ],
 )
 def test_a_process_that_dies_is_a_crash(

@@ -1,0 +1,69 @@
+"""A hundred children killed in a row leave nothing in the manager, and nothing running."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+
+import psutil
+import pytest
+
+import forks
+from jobs import registry
+from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
+from tests.manager.stage import JOBS, Stage
+
+ROUNDS = 25
+WARM_UP = 3
+# What an interpreter's own allocations come and go by.
+ROOM_MB = 4
+LATE = Outcome(TIMED_OUT, error_type="TimedOut", message="too long")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def wild_types() -> None:
+    registry.load([JOBS])
+
+
+def test_a_hundred_killed_children_leave_nothing(tmp_path: Path) -> None:
+    stage = Stage(tmp_path)
+    kinds = []
+    for _ in range(WARM_UP):
+        _kill_four(stage)
+    before = _held()
+    for _ in range(ROUNDS):
+        kinds += _kill_four(stage)
+    after = _held()
+    stage.children.close(0)
+    assert kinds == [CRASHED, CRASHED, TIMED_OUT, HANDED_BACK] * ROUNDS
+    assert not stage.family()
+    assert after[:-1] == before[:-1]
+    assert after[-1] - before[-1] < ROOM_MB
+
+
+def _kill_four(stage: Stage) -> list[str]:
+    """One by itself, one by a signal, one past its deadline, one without a lease or a grace."""
+    crashes = [stage.run("crash", how=how) for how in ("exit", "kill")]
+    late, unwanted = stage.start("spin"), stage.start("deaf")
+    for running, outcome in ((late, LATE), (unwanted, Outcome(HANDED_BACK))):
+        assert running.order.apart is not None
+        assert running.order.apart.end(outcome)
+    for warden in stage.wardens():
+        # A grace of two seconds each is not what this is about.
+        for child in warden.children():
+            child.kill()
+    return [outcome.kind for outcome in (*crashes, late.outcome(), unwanted.outcome())]
+
+
+def _held() -> tuple[int, int, int, int, float]:
+    """Descriptors, those kept from forks, threads, processes below, and MiB of this process."""
+    gc.collect()
+    me = psutil.Process()
+    return (
+        me.num_fds(),
+        len(forks._kept),
+        threading.active_count(),
+        len(me.children(recursive=True)),
+        me.memory_info().rss / 2**20,
+    )
