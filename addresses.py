@@ -1,8 +1,13 @@
-"""Whether an address can be listened on, asked before anything is started there."""
+"""How an address is written, and whether it can be listened on."""
 
 from __future__ import annotations
 
 import socket
+
+
+def written(host: str, port: int) -> str:
+    """HOST:PORT as in a URL, where IPv6 stands in brackets."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def why_taken(host: str, port: int) -> str | None:

@@ -4,8 +4,8 @@ Integers keep every digit, decimals are `Decimal` where asked for, NaN and Infin
 neither direction, and whatever is wrong is one exception, `BadJson`. Text written here is compact
 and pure ASCII: a NUL or a lone surrogate inside a string is an escape, harmless to any database.
 
-Of two equal keys in one object the last wins. As in the standard library, keys that are numbers,
-booleans or None are written as strings, tuples as arrays.
+Of two equal keys in one object the last wins, unless `loads` is told to refuse them. As in the
+standard library, keys that are numbers, booleans or None are written as strings, tuples as arrays.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ from __future__ import annotations
 import json
 import json.encoder
 import math
+from collections import Counter
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any, NoReturn
@@ -25,6 +26,9 @@ MAX_DIGITS = 4300
 MAX_DEPTH = 100
 """What a door to the outside passes as `max_depth`, so that every later walk of it has room."""
 
+MAX_SHOWN = 60
+"""How much of a name that came from outside a message repeats."""
+
 _SPACE = " \t\n\r"
 
 
@@ -32,16 +36,24 @@ class BadJson(ValueError):
     """The text is not JSON, or the value cannot be JSON; the message names the remedy."""
 
 
+class RepeatedKey(BadJson):
+    """An object has two members of one name."""
+
+
 def loads(
-    text: str | bytes | bytearray, *, decimals: bool = False, max_depth: int | None = None
+    text: str | bytes | bytearray,
+    *,
+    decimals: bool = False,
+    unique_keys: bool = False,
+    max_depth: int | None = None,
 ) -> Any:
     """Read one JSON document, from text or from UTF-8 bytes.
 
     Numbers with a fraction or an exponent become `Decimal` with exactly their digits when
-    `decimals` is true, else float. Arrays and objects nested deeper than `max_depth` are refused.
-    Raises `BadJson`.
+    `decimals` is true, else float. Arrays and objects nested deeper than `max_depth` are refused,
+    and with `unique_keys` objects that name a member twice (`RepeatedKey`). Raises `BadJson`.
     """
-    decoder = _DECIMALS if decimals else _FLOATS
+    decoder = _DECODERS[decimals, unique_keys]
     try:
         if not isinstance(text, str):
             text = text.decode()
@@ -116,6 +128,15 @@ def _float(text: str) -> float:
     if math.isinf(number):
         raise BadJson("a number is beyond the range of a float (about 1.8e308): write it smaller")
     return number
+
+
+def _unique(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(members)
+    if len(found) < len(members):
+        ((name, times),) = Counter(name for name, _ in members).most_common(1)
+        shown = json.dumps(name if len(name) <= MAX_SHOWN else name[:MAX_SHOWN] + "...")
+        raise RepeatedKey(f"an object has {shown} {times} times: keep one of them")
+    return found
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -212,8 +233,16 @@ def _decimal_encoder(*, sort_keys: bool) -> simplejson.JSONEncoder:
     )
 
 
-_FLOATS = json.JSONDecoder(parse_float=_float, parse_constant=_no_constant)
-_DECIMALS = json.JSONDecoder(parse_float=Decimal, parse_constant=_no_constant)
+# By whether decimals are exact, and whether keys must be unique.
+_DECODERS = {
+    (decimals, unique_keys): json.JSONDecoder(
+        parse_float=Decimal if decimals else _float,
+        parse_constant=_no_constant,
+        object_pairs_hook=_unique if unique_keys else None,
+    )
+    for decimals in (False, True)
+    for unique_keys in (False, True)
+}
 _encode = _encoder(sort_keys=False)
 _encode_sorted = _encoder(sort_keys=True)
 _DECIMAL_ENCODER = _decimal_encoder(sort_keys=False)

@@ -16,8 +16,8 @@ from gunicorn import sock  # type: ignore[import-untyped]
 # gunicorn reads this file before it puts the application's directory in the path.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from addresses import why_taken
-from settings import Settings, SettingsError
+from addresses import why_taken, written
+from settings import Settings, SettingsError, web_processes
 
 # Workers whose master was killed hold the port until they notice, after two seconds or so.
 TAKEN_SECONDS = 5.0
@@ -26,22 +26,14 @@ REFUSED = 4  # of a worker: what gunicorn stops for, instead of starting another
 
 try:
     _settings = Settings.from_env()
+    workers = web_processes(os.environ)
 except SettingsError as error:
     print(f"capataz: {error}", file=sys.stderr)
     raise SystemExit(REFUSED) from None
 
-
-def _processes(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 1 <= int(text) <= 64):
-        print(f"capataz: WEB_CONCURRENCY is {text!r}: write a number 1 to 64", file=sys.stderr)
-        raise SystemExit(REFUSED)
-    return int(text)
-
-
 wsgi_app = "api.wsgi:application"
-bind = f"{_settings.host}:{_settings.port}"
+bind = written(_settings.host, _settings.port)
 worker_class = "gthread"
-workers = _processes(os.environ.get("WEB_CONCURRENCY") or "2")
 threads = 16
 # Each worker process listens for itself: else one of them may get all the connections.
 reuse_port = True
@@ -58,10 +50,16 @@ if os.path.isdir(_MEMORY):
 
 def on_starting(server: Any) -> None:
     """Refuse a port that is taken, and an application that cannot be loaded."""
+    server.log.error_log.addFilter(_says_something)
     for address in server.cfg.address:
         if isinstance(address, tuple):
             _refuse_taken(*address)
     _try_to_load()
+
+
+def _says_something(record: Any) -> bool:
+    # With reuse_port the master listens nowhere, and says so as an empty address.
+    return not (str(record.msg).startswith("Listening at:") and not record.args[0])
 
 
 def _try_to_load() -> None:

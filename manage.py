@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import sys
 import time
 from collections.abc import Callable
@@ -13,38 +12,31 @@ from functools import wraps
 from typing import Any
 
 import click
+from pydantic import ValidationError
 
 import exact_json
 import ledger
 import logs
 import migrations
+from addresses import written
 from database import Database, DatabaseAway, sqlite_version
 from jobs import registry
-from jobs.errors import MAX_DELAY_SECONDS, JobError
+from jobs.errors import JobError
 from ledger.hints import Bell
-from models import ENDED, FAILED, PRIORITIES
-from settings import VERSION, Settings, SettingsError
+from models import ENDED, FAILED
+from settings import ROOT, VERSION, Settings, SettingsError, web_processes
 
 POLL_SECONDS = 0.02
 
 
-class _Seconds(click.FloatRange):
-    """A number of seconds; NaN, which no range refuses, is none."""
-
-    def convert(self, value: Any, param: Any, ctx: Any) -> float:
-        number: float = super().convert(value, param, ctx)
-        if number != number:  # noqa: PLR0124 (only NaN differs from itself)
-            self.fail("NaN is not a number of seconds", param, ctx)
-        return number
-
-
-SECONDS = _Seconds(0, MAX_DELAY_SECONDS)
-
-
-def _queue_name(_context: Any, _option: Any, value: str | None) -> str | None:
-    if value is not None and not re.fullmatch(registry.NAME, value):
-        raise click.BadParameter("1 to 64 letters, digits, dots, dashes or underscores")
-    return value
+# The fields of a submission over HTTP that options stand for.
+OPTIONS = {
+    "/queue": "--queue",
+    "/priority": "--priority",
+    "/delay": "--delay",
+    "/timeout": "--timeout",
+    "/maxAttempts": "--max-attempts",
+}
 
 
 def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -101,10 +93,12 @@ def runserver(port: int | None) -> None:
     """Serve the API on PORT (default: the setting PORT) of the address HOST."""
     settings = Settings.from_env()
     _check_migrated(Database(settings.database_url))
-    host = f"[{settings.host}]" if ":" in settings.host else settings.host
-    bind = f"{host}:{port or settings.port}"
-    arguments = ["-m", "gunicorn", "--config", "gunicorn.conf.py", "--bind", bind, "api.wsgi"]
-    os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606 (no shell, own arguments)
+    bind = written(settings.host, port or settings.port)
+    config = str(ROOT / "gunicorn.conf.py")
+    arguments = ["-m", "gunicorn", "--config", config, "--bind", bind, "api.wsgi"]
+    # gunicorn takes a traceback to refuse what is no number, even nothing at all.
+    environ = os.environ | {"WEB_CONCURRENCY": str(web_processes(os.environ))}
+    os.execve(sys.executable, [sys.executable, *arguments], environ)  # noqa: S606 (no shell)
 
 
 @cli.command()
@@ -128,41 +122,18 @@ def manager() -> None:
 @cli.command()
 @click.argument("type_name", metavar="TYPE")
 @click.argument("fields", metavar="[KEY=VALUE]...", nargs=-1)
-@click.option("--queue", callback=_queue_name, help="The queue, unless the type's own.")
-@click.option("--priority", type=click.Choice(list(PRIORITIES)), help="Default: the type's own.")
-@click.option("--delay", type=SECONDS, default=0.0, help="Seconds until it is due.")
-@click.option("--timeout", type=SECONDS, help="Seconds for one attempt.")
-@click.option("--max-attempts", type=click.IntRange(1, 1_000), help="Default: the type's own.")
+@click.option("--queue", help="The queue, unless the type's own.")
+@click.option("--priority", metavar="[high|normal|low]", help="Default: the type's own.")
+@click.option("--delay", type=float, help="Seconds until it is due.")
+@click.option("--timeout", type=float, help="Seconds for one attempt.")
+@click.option("--max-attempts", type=int, help="Default: the type's own.")
 @click.option("--wait", is_flag=True, help="Wait until it has ended and print its result.")
 @command_errors
-def submit(
-    type_name: str,
-    fields: tuple[str, ...],
-    queue: str | None,
-    priority: str | None,
-    delay: float,
-    timeout: float | None,
-    max_attempts: int | None,
-    wait: bool,
-) -> None:
+def submit(type_name: str, fields: tuple[str, ...], wait: bool, **options: Any) -> None:
     """Submit an order of TYPE; a VALUE is JSON, or else taken as text. Prints its id."""
     settings = Settings.from_env()
     registry.load(settings.jobs)
-    job = registry.get(type_name)
-    payload = dict(_field(text) for text in fields)
-    job.check(payload)
-    seconds = timeout or job.timeout or settings.timeout_seconds
-    order = ledger.NewOrder(
-        id=ledger.new_id(),
-        type=job.name,
-        payload=exact_json.dumps(payload),
-        queue=queue or job.queue,
-        priority=PRIORITIES[priority or job.priority],
-        max_attempts=max_attempts or job.max_attempts or settings.max_attempts,
-        timeout_ms=max(1, round(seconds * 1000)),
-        max_silence_ms=None if job.max_silence is None else round(job.max_silence * 1000),
-        delay_ms=round(delay * 1000),
-    )
+    order = _order(settings, type_name, _payload(fields), options)
     database = Database(settings.database_url)
     _check_migrated(database)
     ledger.submit(database, [ledger.Request([order])])
@@ -182,6 +153,7 @@ def check() -> None:
     settings = Settings.from_env()
     for name, value in settings.shown().items():
         click.echo(f"{name:28} {value}")
+    click.echo(f"{'WEB_CONCURRENCY':28} {web_processes(os.environ)}")
     registry.load(settings.jobs)
     click.echo(f"{'types':28} {', '.join(registry.names())}")
     click.echo(f"{'version':28} {VERSION}, SQLite {sqlite_version()}, Python {sys.version[:6]}")
@@ -206,14 +178,50 @@ def _check_migrated(database: Database) -> None:
         )
 
 
-def _field(text: str) -> tuple[str, Any]:
-    name, equals, value = text.partition("=")
-    if not equals or not name:
-        raise click.UsageError(f"{text!r} is not KEY=VALUE")
+def _order(
+    settings: Settings, type_name: str, payload: dict[str, Any], options: dict[str, Any]
+) -> ledger.NewOrder:
+    """The order that these arguments ask for, by the same rules as over HTTP."""
+    from api import intake
+    from api.errors import ApiError
+    from api.inputs import refuse
+    from api.schemas import JobSubmission
+
+    options["maxAttempts"] = options.pop("max_attempts")
     try:
-        return name, exact_json.loads(value, decimals=True)
+        submission = JobSubmission.model_validate({"type": type_name, "payload": payload} | options)
+    except ValidationError as error:
+        try:
+            refuse(error)
+        except ApiError as refusal:
+            raise click.UsageError("; ".join(map(_said, refusal.errors))) from None
+        raise
+    return intake.order(settings, ledger.new_id(), submission)
+
+
+def _said(error: Any) -> str:
+    return f"{OPTIONS.get(error['pointer'], error['pointer'])} {error['message']}"
+
+
+def _payload(fields: tuple[str, ...]) -> dict[str, Any]:
+    payload: dict[str, Any] = {}
+    for text in fields:
+        name, equals, value = text.partition("=")
+        if not equals or not name:
+            raise click.UsageError(f"{text!r} is not KEY=VALUE")
+        if name in payload:
+            raise click.UsageError(f"{name} is given twice: remove one")
+        payload[name] = _value(name, value)
+    return payload
+
+
+def _value(name: str, text: str) -> Any:
+    try:
+        return exact_json.loads(text, decimals=True, unique_keys=True)
+    except exact_json.RepeatedKey as error:
+        raise click.UsageError(f"{name}: {error}") from None
     except exact_json.BadJson:
-        return name, value
+        return text
 
 
 def _wait(database: Database, order_id: str) -> None:

@@ -212,6 +212,30 @@ class Manager(Table):
         table_name = "manager"
 
 
+class Worker(Table):
+    """A worker of a manager: what it does and uses, as its manager last said.
+
+    `cpu` is percent of one core. What is `lost` here was lost by a living manager; the workers of
+    a dead one are told by its own row. `seen_on` is when this was written.
+    """
+
+    id = peewee.TextField(primary_key=True)
+    manager = peewee.TextField()
+    number = peewee.IntegerField()
+    state = peewee.TextField()
+    kind = peewee.TextField()
+    cpu = peewee.DoubleField(null=True)
+    ram_mb = peewee.DoubleField(null=True)
+    assigned = peewee.IntegerField()
+    done = peewee.BigIntegerField()
+    order_id = OrderId(null=True)
+    seen_on = peewee.BigIntegerField()
+    lost_on = peewee.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "worker"
+
+
 class Idempotency(Table):
     """A client's key and what it once submitted, so that a repeat gets the first answer."""
 
@@ -257,7 +281,7 @@ class Schedule(Table):
         constraints = [peewee.Check("next_fire > last_fire", name="schedule_forward")]
 
 
-TABLES: Final = (JobOrder, Attempt, Event, Tally, Queue, Manager, Idempotency, Schedule)
+TABLES: Final = (JobOrder, Attempt, Event, Tally, Queue, Manager, Idempotency, Schedule, Worker)
 
 # Only live states are indexed: what has ended costs the hot path nothing.
 JobOrder.add_index(
@@ -282,8 +306,7 @@ JobOrder.add_index(
     )
 )
 Event.add_index(Event.index(Event.xid, Event.id, name="event_commit_order"))
-Idempotency.add_index(Idempotency.index(Idempotency.created_on, name="idempotency_age"))
-Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
+Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))
 
 
 def bind(orm: Any) -> None:

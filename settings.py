@@ -113,7 +113,9 @@ VARIABLES = {
 
 
 def _given(env: Mapping[str, str], name: str) -> bool:
-    return bool(env.get(VARIABLES[name], "").strip())
+    text = env.get(VARIABLES[name], "")
+    # A list of nothing but a blank was meant to name something: to take it for all would be wrong.
+    return bool(text if name in _LISTS else text.strip())
 
 
 def _shown(value: Any) -> str:
@@ -192,6 +194,16 @@ def _count(variable: str, least: int, most: int) -> Any:
     return read
 
 
+def web_processes(environ: Mapping[str, str]) -> int:
+    """How many processes serve the API: `WEB_CONCURRENCY`, which gunicorn reads too.
+
+    Raises `SettingsError`.
+    """
+    if not environ.get("WEB_CONCURRENCY"):
+        return 2
+    return int(_count("WEB_CONCURRENCY", 1, 64)(environ))
+
+
 def _choice(variable: str, known: tuple[str, ...]) -> Any:
     def read(env: Mapping[str, str]) -> str:
         text = env[variable].strip().lower()
@@ -204,7 +216,12 @@ def _choice(variable: str, known: tuple[str, ...]) -> Any:
 
 def _names(variable: str, known: tuple[str, ...] = ()) -> Any:
     def read(env: Mapping[str, str]) -> tuple[str, ...]:
-        names = tuple(dict.fromkeys(n.strip() for n in env[variable].split(",") if n.strip()))
+        names = tuple(dict.fromkeys(name.strip() for name in env[variable].split(",")))
+        if "" in names:
+            raise SettingsError(
+                f"{variable} is {env[variable]!r}, which has an empty name: write names with one "
+                "comma between two, or leave the setting out"
+            )
         for name in names:
             if known and name not in known:
                 raise SettingsError(f"{variable} has {name!r}: known are {', '.join(known)}")
@@ -216,14 +233,15 @@ def _names(variable: str, known: tuple[str, ...] = ()) -> Any:
 def _queues(env: Mapping[str, str]) -> tuple[str, ...]:
     names: tuple[str, ...] = _names("CAPATAZ_QUEUES")(env)
     for name in names:
-        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name):
+        if not re.fullmatch(r"[A-Za-z0-9_.-]{1,64}", name) or name in (".", ".."):
             raise SettingsError(
                 f"CAPATAZ_QUEUES has {name!r}: a queue's name is 1 to 64 letters, digits, dots, "
-                "dashes or underscores; leave the setting out to serve all"
+                "dashes or underscores, and not . or ..; leave the setting out to serve all"
             )
     return names
 
 
+_LISTS = ("queues", "jobs", "auth")
 _DAY = 86_400.0
 _READERS: dict[str, Any] = {
     "database_url": _database_url,

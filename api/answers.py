@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -66,19 +66,35 @@ class JobOrder(Answer):
 
 
 class PastAttempt(Answer):
-    """One run of an order."""
+    """One run of an order. Several may have one `number`: an attempt that was handed back is not
+    counted, and a retry by hand counts from 1 again. No two have the same `lease`."""
 
     number: int
-    worker: str | None
+    lease: int
+    worker: str | None = Field(description="null when its manager died before it told")
     started_on: datetime | None
     ended_on: datetime | None
-    outcome: str
+    outcome: Literal[
+        "running",
+        "completed",
+        "failed",
+        "cancelled",
+        "error",
+        "timed_out",
+        "crashed",
+        "worker_lost",
+        "handed_back",
+    ]
     error: JobError | None
 
 
 class JobDetail(JobOrder):
-    """An order with its attempts, the oldest first, and what can be done with it."""
+    """An order with its attempts, the oldest first, and what can be done with it.
 
+    `crashes` are those among `attempts` that count as crashes and not against `maxAttempts`.
+    """
+
+    crashes: int
     history: list[PastAttempt]
     links: dict[str, str]
 
@@ -136,6 +152,51 @@ class Metrics(Answer):
     processed_per_minute: int
     updated_on: datetime
     warning: str | None = None
+
+
+class WorkerState(Answer):
+    """A worker: percent of one core; RAM is the manager's when `ramShared`.
+
+    `currentJob` of a lost worker is the order that it last had, and `currentJobStatus` what became
+    of it.
+    """
+
+    worker_id: str
+    manager: str
+    state: Literal["starting", "idle", "busy", "hung", "draining", "lost"]
+    kind: Literal["thread", "process"]
+    cpu_percent: float | None
+    ram_mb: float | None
+    ram_shared: bool
+    assigned: int
+    done: int
+    current_job: str | None
+    current_job_status: Status | None
+    last_heartbeat: datetime
+
+
+class ManagerState(Answer):
+    """A manager; `proof` says what would prove its death. `queues` is null when it serves all."""
+
+    manager_id: str
+    host: str
+    pid: int
+    version: str
+    slots: int
+    transport: str
+    queues: list[str] | None
+    state: Literal["running", "draining", "lost"]
+    started_on: datetime
+    last_heartbeat: datetime
+    proof: Literal["lock", "none"]
+
+
+class WorkerPage(Answer):
+    """Workers by manager and number, and all managers."""
+
+    items: list[WorkerState]
+    next_cursor: str | None
+    managers: list[ManagerState]
 
 
 class JobType(Answer):

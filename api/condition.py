@@ -14,7 +14,8 @@ LONG_WAIT_MS = 30_000
 
 
 class Signs(NamedTuple):
-    """What was seen at the moment `now` (ms); `trouble` is when something was last rescued."""
+    """What was seen at the moment `now` (ms); `trouble` is when a worker was last lost or replaced,
+    or its work taken back."""
 
     now: int
     trouble: int | None
@@ -36,6 +37,7 @@ class Condition:
     def __init__(self) -> None:
         self._state: State | None = None
         self._pressed_since: int | None = None
+        self._eased: int | None = None
         self._load_seen: int | None = None
         self._trouble: int | None = None
 
@@ -53,17 +55,20 @@ class Condition:
         if signs.trouble is not None:
             self._trouble = max(signs.trouble, self._trouble or 0)
         if signs.is_loaded or signs.waiting_ms > LONG_WAIT_MS:
-            # An order that waits for so long has waited too long for that much of the time.
+            # An order that waits for so long has waited too long for that much of the time, unless
+            # it was not runnable then, in a queue that was paused.
             since = signs.now - max(0, signs.waiting_ms - LONG_WAIT_MS)
+            since = max(since, self._eased or since)
             self._pressed_since = min(self._pressed_since or since, since)
             if signs.now - self._pressed_since >= LASTING_MS:
                 self._load_seen = signs.now
         else:
             self._pressed_since = None
+            self._eased = signs.now
 
     def _judge(self, signs: Signs) -> tuple[str, str]:
         if self._trouble is not None and signs.now - self._trouble < LASTING_MS:
-            return RECOVERING, "work of a lost worker was taken back less than a minute ago"
+            return RECOVERING, "a worker was lost or replaced less than a minute ago"
         if self._load_seen is not None and signs.now - self._load_seen < LASTING_MS:
             if signs.waiting_ms > LONG_WAIT_MS:
                 return HIGH_LOAD, f"the oldest order waits {signs.waiting_ms // 1000} s"

@@ -1,8 +1,7 @@
 """The global figures: levels and flows from the tallies, never a count of the table.
 
-Computed at most once a second for a web process. Two things are only as good as what there is to
-read: workers are told from the managers' slots and the orders in progress, and the system's state
-remembers its causes in this process, seen whenever somebody asked for the figures.
+Computed at most once a second for a web process. The system's state is only as good as what there
+is to read: it remembers its causes in this process, seen whenever somebody asked for the figures.
 """
 
 from __future__ import annotations
@@ -16,29 +15,38 @@ import ledger
 from api.condition import Condition, Signs
 from api.presenter import plain_moment as moment
 from database import Database, Sql
+from ledger.workers import BUSY, HUNG, IDLE, STARTING, count_workers
 from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED, WIP
 
 FRESH_SECONDS = 1.0
-# How far back in the event table a rescue is looked for; with a look a second that is plenty.
+# How far back in the event table trouble is looked for; with a look a second that is plenty.
 RECENT_EVENTS = 2_000
 MUCH_WORK_MS = 120_000
 
+# An order waits from when it was made or due, whichever is later. Where the first of a lane was due
+# before it was made, later ones may have waited longer: so many of them are looked at.
+BACKDATED = 200
+
 OLDEST = Sql("""
-    SELECT min(first) AS due, min(CASE WHEN NOT paused THEN first END) AS runnable, {now}
-    FROM (
+    SELECT min(since), min(CASE WHEN NOT paused THEN since END), {now} FROM (
         SELECT (q.paused_on IS NOT NULL OR EXISTS (
                 SELECT 1 FROM queue AS every WHERE every.name = '*'
                 AND every.paused_on IS NOT NULL)) AS paused,
-            (SELECT o.run_at FROM job_order AS o
+            (SELECT CASE WHEN o.run_at >= o.created_on THEN o.run_at ELSE (
+                SELECT min(CASE WHEN run_at > created_on THEN run_at ELSE created_on END)
+                FROM (SELECT run_at, created_on FROM job_order
+                    WHERE status = 'pending' AND queue = q.name AND priority = p.number
+                    ORDER BY run_at LIMIT :most) AS earliest) END
+                FROM job_order AS o
                 WHERE o.status = 'pending' AND o.queue = q.name AND o.priority = p.number
-                ORDER BY o.run_at LIMIT 1) AS first
+                ORDER BY o.run_at LIMIT 1) AS since
         FROM queue AS q CROSS JOIN
             (SELECT 1 AS number UNION ALL SELECT 2 UNION ALL SELECT 3) AS p
     ) AS lane""")
 
 TROUBLE = Sql("""
     SELECT max(at) FROM (SELECT at, kind FROM event ORDER BY id DESC LIMIT :most) AS latest
-    WHERE kind IN ('rescued', 'crashed')""")
+    WHERE kind IN ('rescued', 'crashed', 'worker_lost', 'worker_replaced')""")
 
 
 class Figures:
@@ -62,11 +70,11 @@ class Figures:
     def _compute(self) -> dict[str, Any]:
         levels = ledger.levels(self._database)
         by_status = levels.by_status
-        due, runnable, now = self._database.read(OLDEST)[0]
+        due, runnable, now = self._database.read(OLDEST, {"most": BACKDATED})[0]
         managers = [m for m in ledger.managers(self._database) if _beats(m)]
         slots = sum(manager.slots for manager in managers)
-        # No row tells what a worker does: whatever is in progress is held to keep one busy.
-        busy = min(slots, by_status.get(WIP, 0))
+        workers = count_workers(self._database)
+        busy = workers.get(BUSY, 0)
         mean = round(levels.run_ms / levels.runs) if levels.runs else 0
         work_ms = by_status.get(PENDING, 0) * mean
         state = self._condition.observe(
@@ -81,7 +89,10 @@ class Figures:
             "systemStatus": state.status,
             "statusReason": state.reason,
             "statusSince": moment(state.since),
-            "workers": {"active": busy, "idle": slots - busy},
+            "workers": {
+                "active": busy + workers.get(HUNG, 0),
+                "idle": workers.get(IDLE, 0) + workers.get(STARTING, 0),
+            },
             "tasks": {
                 "pending": by_status.get(PENDING, 0),
                 "inProgress": by_status.get(WIP, 0),

@@ -37,7 +37,9 @@ class JsonRequest(Request):
             raise errors.not_json()
         body = self._body()
         try:
-            value = exact_json.loads(body, decimals=True, max_depth=exact_json.MAX_DEPTH)
+            value = exact_json.loads(
+                body, decimals=True, unique_keys=True, max_depth=exact_json.MAX_DEPTH
+            )
         except exact_json.BadJson as error:
             raise errors.malformed(str(error)) from None
         if isinstance(value, str):

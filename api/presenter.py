@@ -47,7 +47,8 @@ def order(row: OrderRow, *, secrets: bool = False) -> str:
 def detail(row: OrderRow, past: Sequence[PastAttempt]) -> str:
     """The JSON of an order with its history and links, as operators see it."""
     attempts = ",".join([*map(_attempt, past), *_latest(row)])
-    return f'{{{_fields(row)},"history":[{attempts}],"links":{_links(row)}}}'
+    more = f'"crashes":{row.crashes},"history":[{attempts}],"links":{_links(row)}'
+    return f"{{{_fields(row)},{more}}}"
 
 
 def page(rows: Iterable[OrderRow], next_cursor: str | None, searched_to: int | None) -> str:
@@ -110,7 +111,7 @@ def _fields(row: OrderRow, *, secrets: bool = False) -> str:
 
 def _attempt(past: PastAttempt) -> str:
     return (
-        f'{{"number":{past.number},"worker":{_text(past.worker)},'
+        f'{{"number":{past.number},"lease":{past.lease},"worker":{_text(past.worker)},'
         f'"startedOn":{moment(past.started_on)},"endedOn":{moment(past.ended_on)},'
         f'"outcome":{quote(past.outcome)},"error":{past.error or "null"}}}'
     )
@@ -122,7 +123,7 @@ def _latest(row: OrderRow) -> list[str]:
         return []
     outcome = _OUTCOMES.get(row.status, row.status)
     return [
-        f'{{"number":{row.attempts},"worker":{_text(row.worker)},'
+        f'{{"number":{row.attempts},"lease":{row.lease},"worker":{_text(row.worker)},'
         f'"startedOn":{moment(row.started_on)},"endedOn":{moment(row.completed_on)},'
         f'"outcome":{quote(outcome)},"error":{row.error or "null"}}}'
     ]

@@ -17,7 +17,8 @@ from models import ENDED, PENDING
 
 ASK_AGAIN_SECONDS = "1"
 
-_PREFER_WAIT = re.compile(r"(?:^|[,;])\s*wait\s*=\s*\"?([0-9]{1,9})\"?\s*(?=$|[,;])", re.IGNORECASE)
+# What stands between commas and semicolons; these may be in quotes.
+_PREFERENCE = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*"?)+')
 
 
 def json_text(text: str, status: int = HTTPStatus.OK) -> Response:
@@ -26,9 +27,22 @@ def json_text(text: str, status: int = HTTPStatus.OK) -> Response:
 
 
 def preferred_wait() -> int | None:
-    """The seconds of `Prefer: wait=N`, cut to the longest wait; None when not asked for."""
-    found = _PREFER_WAIT.search(request.headers.get("Prefer", ""))
-    return min(int(found[1]), MAX_WAIT) if found else None
+    """The seconds of `Prefer: wait=N`, cut to the longest wait; None when not asked for.
+
+    As RFC 7240 has it, the first `wait` counts, and one that is no number is as good as none.
+    """
+    for preference in _PREFERENCE.findall(request.headers.get("Prefer", "")):
+        name, _, value = preference.partition("=")
+        if name.strip().lower() == "wait":
+            return _seconds(value.strip().removeprefix('"').removesuffix('"'))
+    return None
+
+
+def _seconds(text: str) -> int | None:
+    if not (text.isascii() and text.isdigit()):
+        return None
+    digits = text.lstrip("0") or "0"
+    return MAX_WAIT if len(digits) > len(str(MAX_WAIT)) else min(int(digits), MAX_WAIT)
 
 
 def held(row: OrderRow, wait: float | None) -> tuple[OrderRow, dict[str, str]]:

@@ -4,7 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ConfigDict, Field, RootModel, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    RootModel,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
@@ -32,7 +40,22 @@ MAX_PAGE = 500
 
 Status = Literal["pending", "wip", "completed", "retrieved", "failed", "cancelled"]
 Priority = Literal["high", "normal", "low"]
-Name = Annotated[str, Field(pattern=f"^{NAME}$")]
+
+
+def _no_step(value: str) -> str:
+    # /queues/../pause, sent as /pause by most clients, would pause all of them.
+    if value in (".", ".."):
+        raise PydanticCustomError(
+            "step", "must not be . or .., which stand for steps in an address: choose another name"
+        )
+    return value
+
+
+Name = Annotated[
+    str,
+    Field(pattern=f"^{NAME}$", json_schema_extra={"not": {"enum": [".", ".."]}}),
+    AfterValidator(_no_step),
+]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
 Delay = Annotated[float, Field(ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
@@ -119,6 +142,13 @@ class JobFilter(Query):
     ] = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
     cursor: Annotated[str, Field(max_length=100)] | None = None
+
+
+class WorkerList(Query):
+    """How many workers to list, and from where on."""
+
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = MAX_PAGE
+    cursor: Annotated[str, Field(max_length=500)] | None = None
 
 
 _ONE_TIME: JsonDict = {

@@ -163,10 +163,11 @@ def _check_name(name: str) -> None:
 
 
 def _check_options(name: str, queue: str, isolation: str, priority: str) -> None:
-    if not isinstance(queue, str) or not re.fullmatch(NAME, queue):
+    # Clients take . and .. for steps in the address of a queue.
+    if not isinstance(queue, str) or not re.fullmatch(NAME, queue) or queue in (".", ".."):
         raise RegistrationError(
             f"job {name!r}: queue is {queue!r}: use 1 to 64 letters, digits, dots, dashes or "
-            "underscores"
+            "underscores, and not . or .. alone"
         )
     for option, value, allowed in (
         ("isolation", isolation, get_args(Isolation)),

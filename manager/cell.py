@@ -89,6 +89,11 @@ class Cell:
         self.cpu_seconds = 0.0
         self.idle_since = 0.0
 
+    @property
+    def warden(self) -> int:
+        """The process id of its warden."""
+        return self._warden.pid
+
     def start(self) -> bool:
         """Wait until the child has loaded its modules; whether it has."""
         ready = self._next("ready", lambda _message: None, time.monotonic() + START_SECONDS)

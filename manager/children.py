@@ -13,6 +13,7 @@ from jobs.context import Context
 from manager.assignment import Assignment
 from manager.autopsy import end_of, last_words
 from manager.cell import GRACE_SECONDS, Cell, Report
+from manager.gauge import Tree
 from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
 from manager.processes import has_subreaper
 from manager.verdicts import judge, memory_mb_of, not_started, outcome_of
@@ -30,7 +31,8 @@ log = structlog.get_logger("capataz.manager")
 class Run:
     """One attempt in a child, as those see it who may end it (`assignment.Apart`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, worker: str) -> None:
+        self.worker = worker
         self._lock = threading.Lock()
         self._cell: Cell | None = None
         self._over = False
@@ -56,6 +58,14 @@ class Run:
         with self._lock:
             self._over = True
             return self.verdict
+
+    def tree(self) -> Tree | None:
+        """What runs of it, None before and after."""
+        with self._lock:
+            cell = None if self._over else self._cell
+        if cell is None:
+            return None
+        return Tree(cell.warden, cell.pid is not None, cell.cpu_seconds)
 
     def kill(self) -> None:
         """End it without grace: it is handed back."""
@@ -87,7 +97,7 @@ class Children:
 
     def run(self, assignment: Assignment) -> Outcome:
         """Run it in a child; when this returns, nothing of it is left running."""
-        run = Run()
+        run = Run(assignment.worker or "")
         with self._lock:
             if self._closed:
                 return Outcome(HANDED_BACK)
@@ -106,6 +116,12 @@ class Children:
             with self._lock:
                 self._runs.discard(run)
                 self._lock.notify_all()
+
+    def trees(self) -> dict[str, Tree]:
+        """What runs below each worker that supervises a child."""
+        with self._lock:
+            runs = list(self._runs)
+        return {run.worker: tree for run in runs if (tree := run.tree()) is not None}
 
     def tick(self) -> None:
         """End children that had no work for long, and bury those that died."""

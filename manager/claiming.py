@@ -34,7 +34,9 @@ class Claiming:
         return self._loop.stop(timeout)
 
     def alive(self) -> bool:
-        return self._loop.alive()
+        # Not between the end of one loop and the start of the next.
+        with self._changing:
+            return self._loop.alive()
 
     def taken(self) -> int:
         """How many orders were claimed so far."""

@@ -28,6 +28,7 @@ from manager.outcome import Outcome
 from manager.pace import AHEAD_ORDERS, Pace
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
+from manager.roster import TICK_SECONDS, Roster
 from manager.scheduler import Scheduler
 from manager.supervisor import Duty, Parts, Supervisor
 from manager.watchman import Watchman
@@ -87,7 +88,9 @@ def build(settings: Settings, database: Database) -> Supervisor:
     lifeline.changed = core.heartbeat.tick
     children = Children(settings.jobs)
     core.heartbeat.renewed = lambda at: children.renewed(at + LEASE_PART * settings.stale_seconds)
-    claiming = Claiming(_claimers(core, children))
+    heartbeat = core.heartbeat
+    roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
+    claiming = Claiming(_claimers(core, roster.watching(children.run)))
     core.pool.on_room = claiming.wake
     watchman, watchdog = _watchers(core, claiming)
 
@@ -111,7 +114,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
             listener=Listener(database, name, heard),
             bell=bell,
             children=children,
-            duties=_duties(core, watchman, watchdog, children, bell),
+            duties=_duties(core, watchman, watchdog, children, bell, roster),
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )
@@ -144,9 +147,9 @@ def _core(
     )
 
 
-def _claimers(core: _Core, children: Children) -> Callable[[], Claimer]:
+def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
     lanes = Lanes(core.settings.queues)
-    executor = Executor(core.leases.begin, core.deliver, children.run)
+    executor = Executor(core.leases.begin, core.deliver, run_apart)
 
     def make() -> Claimer:
         return Claimer(
@@ -192,6 +195,7 @@ def _duties(
     watchdog: ConsumptionWatchdog,
     children: Children,
     bell: Bell,
+    roster: Roster,
 ) -> tuple[Duty, ...]:
     settings, database, heartbeat = core.settings, core.database, core.heartbeat
 
@@ -203,6 +207,7 @@ def _duties(
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
+        Duty("roster", roster.tick, TICK_SECONDS, alone=True),
         Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
         Duty("watchman", watchman.tick, WATCH_SECONDS, alone=True),
         Duty("children", children.tick, CHILDREN_SECONDS, alone=True),

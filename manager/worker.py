@@ -1,8 +1,9 @@
-"""A worker: one execution of a function on one of the pool's threads."""
+"""A worker: one execution of a function on one of the pool's threads, and such a thread."""
 
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -49,3 +50,23 @@ class Worker:
         """Give the slot back. Safe twice: the pool forgets a worker once."""
         if self._pool is not None:
             self._pool.finish(self.guid, self)
+
+
+class WorkerThread(threading.Thread):
+    """One of the pool's threads, which serves one `Worker` after the other.
+
+    `done` counts those that it served, `made` is when it was made (monotonic seconds), `is_ready`
+    whether it has begun to serve, `hung_in` the guid of what it was left behind with, if it was.
+    """
+
+    def __init__(self, name: str, serve: Callable[[WorkerThread], None]) -> None:
+        super().__init__(name=name, daemon=True)
+        self._serve = serve
+        self.made = time.monotonic()
+        self.done = 0
+        self.is_ready = False
+        self.hung_in: str | None = None
+
+    def run(self) -> None:
+        self.is_ready = True
+        self._serve(self)

@@ -18,8 +18,8 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from addresses import why_taken  # noqa: E402 (the project's root comes first)
-from settings import Settings, SettingsError  # noqa: E402
+from addresses import why_taken, written  # noqa: E402 (the project's root comes first)
+from settings import Settings, SettingsError, web_processes  # noqa: E402
 
 READY_SECONDS = 30.0
 STOP_MARGIN_SECONDS = 10.0
@@ -28,6 +28,7 @@ STOP_MARGIN_SECONDS = 10.0
 def main() -> int:
     try:
         settings = Settings.from_env()
+        web_processes(os.environ)
     except SettingsError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
@@ -78,7 +79,7 @@ def _show(settings: Settings, processes: dict[str, subprocess.Popen[bytes]]) -> 
     submitted = _ask(settings, "POST", "/api/v1/add/1/2")
     path = f"/api/v1/job/{submitted['jobId']}"
     order = _ask(settings, "GET", f"{path}?wait=20")
-    address = f"http://{settings.host}:{settings.port}"
+    address = f"http://{written(settings.host, settings.port)}"
     milliseconds = (time.monotonic() - began) * 1000
     if order["status"] != "completed":
         print(f"the first order is still {order['status']}: see {address}{path}")

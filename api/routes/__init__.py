@@ -1,6 +1,17 @@
 """The endpoints, one file a noun."""
 
-from api.routes import add, health, job, jobs, metrics, queues, schedules, tasks, types
+from api.routes import (
+    add,
+    health,
+    job,
+    jobs,
+    metrics,
+    queues,
+    schedules,
+    tasks,
+    types,
+    workers,
+)
 
 BLUEPRINTS = (
     add.bp,
@@ -9,7 +20,9 @@ BLUEPRINTS = (
     types.bp,
     queues.bp,
     schedules.bp,
+    workers.bp,
     metrics.bp,
     health.bp,
     tasks.bp,
+    workers.status_bp,
 )

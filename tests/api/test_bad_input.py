@@ -32,6 +32,23 @@ def test_what_is_not_json_is_400(client: FlaskClient, text: str | bytes) -> None
     problem(submit(client, text), 400)
 
 
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"type":"add","type":"sleep","payload":{"num1":1,"num2":2}}', "type"),
+        ('{"type":"add","payload":{"num1":1,"num2":2,"num1":1}}', "num1"),
+        ('{"type":"add","payload":{"num1":{"a":1,"\\u0061":2},"num2":2}}', "a"),
+    ],
+)
+def test_a_name_that_is_given_twice_is_400(
+    client: FlaskClient, database: Database, text: str, name: str
+) -> None:
+    assert f'"{name}" 2 times' in problem(submit(client, text), 400)["detail"]
+    batch = client.post("/api/v1/jobs/bulk", data=f"[{text}]", content_type=JSON)
+    assert f'"{name}" 2 times' in problem(batch, 400)["errors"][0]["message"]
+    assert ledger.levels(database).by_status == {}
+
+
 @pytest.mark.parametrize("kind", ["text/plain", "application/x-www-form-urlencoded", None])
 def test_what_is_not_said_to_be_json_is_415(client: FlaskClient, kind: str | None) -> None:
     problem(client.post("/api/v1/jobs", data="{}", content_type=kind), 415)
@@ -59,6 +76,8 @@ def test_a_body_that_is_no_object_is_422(client: FlaskClient, text: str) -> None
         ({**SUM, "queue": "a b"}, {"/queue"}),
         ({**SUM, "queue": "*"}, {"/queue"}),
         ({**SUM, "queue": ""}, {"/queue"}),
+        ({**SUM, "queue": "."}, {"/queue"}),
+        ({**SUM, "queue": ".."}, {"/queue"}),
         ({**SUM, "priority": "urgent"}, {"/priority"}),
         ({**SUM, "priority": 1}, {"/priority"}),
         ({**SUM, "maxAttempts": 0}, {"/maxAttempts"}),

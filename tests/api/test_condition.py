@@ -47,6 +47,14 @@ def test_a_long_wait_proves_itself() -> None:
     assert seen(condition, 60, waiting=31) == HIGH_LOAD
 
 
+def test_a_long_wait_that_was_not_there_before_must_last() -> None:
+    condition = Condition()
+    assert seen(condition, 0) == STABLE
+    assert seen(condition, 1, waiting=600) == STABLE, "its queue was paused until now"
+    assert seen(condition, 59, waiting=658) == STABLE
+    assert seen(condition, 60, waiting=659) == HIGH_LOAD
+
+
 def test_a_rescue_shows_for_a_minute_and_goes_before_load() -> None:
     condition = Condition()
     assert seen(condition, 0, waiting=500) == HIGH_LOAD

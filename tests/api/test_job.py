@@ -13,7 +13,7 @@ from flask.testing import FlaskClient
 import ledger
 from api.services import services
 from database import Database
-from models import COMPLETED, FAILED, PENDING, RETRIEVED
+from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED
 from tests import factories
 from tests.api.calls import SUM, problem, submit, submitted
 from tests.support import wait_until
@@ -216,7 +216,50 @@ def test_a_wait_with_a_tag_is_304_when_nothing_happened(client: FlaskClient) -> 
     assert response.status_code == 304
 
 
-@pytest.mark.parametrize("preference", ["wait=x", "wait", "waiting=5", "handling=lenient", ""])
+@pytest.mark.parametrize(
+    ("preference", "applied"),
+    [
+        ("wait=26", 25),
+        ("wait=9999999999", 25),
+        ("wait=" + "9" * 6_000, 25),
+        ("wait=" + "0" * 6_000, 0),
+        ("wait=007", 7),
+        ('respond-async; x="a, b" , WAIT = "7", wait=9', 7),
+    ],
+)
+def test_a_preferred_wait_is_cut_to_the_longest(
+    client: FlaskClient, database: Database, preference: str, applied: int
+) -> None:
+    row = factories.order_in(database, CANCELLED)
+    response = client.get(f"/api/v1/job/{row.id}", headers={"Prefer": preference})
+    assert response.status_code == 200
+    assert response.headers["Preference-Applied"] == f"wait={applied}"
+
+
+@pytest.mark.parametrize(
+    "preference",
+    [
+        *(
+            "wait=x",
+            "wait",
+            "waiting=5",
+            "handling=lenient",
+            "",
+            "wait=huge",
+            "wait=-1",
+            "wait=2.5",
+        ),
+        *(
+            "wait=1e9",
+            "wait=inf",
+            "wait=\xb2",
+            "wait=huge, wait=5",
+            'note="x, wait=5"',
+            'x="wait=5',
+        ),
+        *('"' * 4_000, "wait=" + '"\\' * 2_000),
+    ],
+)
 def test_a_preference_that_is_not_understood_is_ignored(
     client: FlaskClient, preference: str
 ) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +14,7 @@ from flask.testing import FlaskClient
 import ledger
 from api import create_app, figures
 from api.services import services
-from database import Database
+from database import Database, Sql
 from ledger import Lane, ManagerCard
 from models import CANCELLED, COMPLETED, FAILED, MOVES, PENDING, STATUSES, WIP
 from settings import Settings, SettingsError
@@ -73,6 +74,52 @@ def test_the_detail_has_every_attempt(client: FlaskClient, database: Database) -
     assert history()[2:] == [(1, "completed", True, False)]
 
 
+def test_attempts_of_one_number_are_told_apart_by_their_lease(
+    client: FlaskClient, database: Database
+) -> None:
+    order_id = submitted(client)
+
+    def claimed() -> ledger.Claimed:
+        (order,) = factories.claim(database)
+        return order
+
+    def ended(order: ledger.Claimed, **how: Any) -> None:
+        back = factories.ending(order, PENDING, delay_ms=0, **how)
+        assert ledger.finish(database, factories.MANAGER, [back]) == []
+
+    ended(claimed(), outcome="handed_back", error=None, age_ms=5, uncounted=True)
+    ended(claimed(), outcome="crashed", crashed=True)
+    claimed()
+    factories.make_stale(database, order_id)
+    assert ledger.rescue(database, 1_000, rng=_AtOnce())
+    last = claimed()
+    ledger.renew(database, factories.MANAGER, [ledger.Beat(order_id, last.lease, "w/1", 5)])
+    detail: Any = client.get(f"/api/v1/jobs/{order_id}").json
+    assert (detail["attempts"], detail["crashes"]) == (3, 2)
+    assert [(one["number"], one["lease"], one["outcome"]) for one in detail["history"]] == [
+        (1, 1, "handed_back"),
+        (1, 2, "crashed"),
+        (2, 3, "worker_lost"),
+        (3, 4, "running"),
+    ]
+    assert detail["history"][2]["worker"] is None
+    listed: Any = client.get("/api/v1/jobs").json
+    assert "crashes" not in listed["items"][0]
+    schema: Any = client.get("/openapi.json").json
+    entry = schema["components"]["schemas"]["PastAttempt"]
+    assert set(entry["required"]) == set(detail["history"][0])
+    assert {one["outcome"] for one in detail["history"]} < set(
+        entry["properties"]["outcome"]["enum"]
+    )
+
+
+class _AtOnce(random.Random):
+    """No back-off."""
+
+    def uniform(self, a: float, b: float) -> float:
+        return a
+
+
 @pytest.mark.parametrize(
     ("status", "action"),
     [(PENDING, "cancel"), (WIP, "cancel"), (FAILED, "retry"), (CANCELLED, "retry")],
@@ -111,6 +158,18 @@ def test_a_paused_queue_gives_nothing_out(client: FlaskClient, database: Databas
     problem(client.post("/api/v1/queues/*/pause"), 422)
 
 
+@pytest.mark.parametrize("name", [".", "..", "%2e", "%2E%2e", ".%2e"])
+@pytest.mark.parametrize("action", ["pause", "resume"])
+def test_a_step_in_an_address_is_no_queue(
+    client: FlaskClient, database: Database, name: str, action: str
+) -> None:
+    refused = problem(client.post(f"/api/v1/queues/{name}/{action}"), 422)
+    assert [error["parameter"] for error in refused["errors"]] == ["name"]
+    assert "choose another name" in refused["errors"][0]["message"]
+    assert ledger.queues(database) == []
+    assert client.post(f"/api/v1/queues/...x/{action}").status_code == 200
+
+
 def register(database: Database, name: str = "m1", slots: int = 4) -> None:
     card = ManagerCard(name, "host", 1, "1", "database", slots, None, 5_000, 30_000)
     ledger.register(database, card)
@@ -135,7 +194,6 @@ def test_the_figures_follow_every_move(app: Flask, database: Database) -> None:
     full = metrics(app)
     assert full["tasks"] == {"pending": 1, "inProgress": 1, "completed": 2, "failed": 1}
     assert (full["total"], full["retrieved"], full["cancelled"]) == (6, 1, 1)
-    assert full["workers"] == {"active": 1, "idle": 3}
     assert full["averageExecutionTimeMs"] == 5
     assert full["processedPerMinute"] in (2, 3)
     assert full["systemStatus"] == "Stable"
@@ -158,7 +216,7 @@ def test_the_figures_are_computed_once_a_second(app: Flask, database: Database) 
 def test_the_oldest_pending_order_is_found_in_any_lane(app: Flask, database: Database) -> None:
     now = ledger.find(database, factories.submit(database)).created_on
     for queue, priority, age in (("a", 1, 5), ("b", 3, 500), ("c", 2, 50)):
-        factories.submit(database, queue=queue, priority=priority, run_at=now - age * 1000)
+        made_earlier(database, factories.submit(database, queue=queue, priority=priority), age)
     factories.submit(database, queue="d", run_at=now + 10**9)
     assert 500 <= metrics(app)["oldestPendingSeconds"] < 520
     assert metrics(app)["systemStatus"] == "High Load"
@@ -166,19 +224,37 @@ def test_the_oldest_pending_order_is_found_in_any_lane(app: Flask, database: Dat
     assert metrics(app)["oldestPendingSeconds"] >= 500
 
 
+@pytest.mark.parametrize("moment", ["0001-01-01T00:00:00Z", "1960-06-01T12:00:00+05:30"])
+def test_an_order_that_was_due_before_it_was_made_waits_since_it_was_made(
+    app: Flask, database: Database, moment: str
+) -> None:
+    client = app.test_client()
+    submitted(client, runAt=moment)
+    seen = metrics(app)
+    assert seen["oldestPendingSeconds"] < 30
+    assert seen["systemStatus"] == "Stable"
+    made_earlier(database, factories.submit(database), 500)
+    submitted(client, runAt=moment)
+    assert 500 <= metrics(app)["oldestPendingSeconds"] < 530
+    made_earlier(database, submitted(client, runAt=moment), 700, due=False)
+    assert 700 <= metrics(app)["oldestPendingSeconds"] < 730
+
+
+def made_earlier(database: Database, order_id: str, seconds: int, *, due: bool = True) -> None:
+    """Let an order be so much older, and due so much longer."""
+    statement = Sql("""
+        UPDATE job_order SET created_on = created_on - :age, run_at = run_at - :due
+        WHERE id = :id""")
+    age = seconds * 1000
+    given = {"age": age, "due": age if due else 0, "id": database.key(order_id)}
+    database.write(lambda transaction: transaction.run(statement, given))
+
+
 def test_a_rescue_shows(app: Flask, database: Database) -> None:
     row = factories.order_in(database, WIP)
     factories.make_stale(database, row.id)
     assert ledger.rescue(database, 1_000)
     assert metrics(app)["systemStatus"] == "Recovering"
-
-
-def test_a_manager_that_is_silent_does_not_count(app: Flask, database: Database) -> None:
-    register(database)
-    register(database, "m2", slots=3)
-    assert metrics(app)["workers"]["idle"] == 7
-    ledger.retire(database, "m2", "stopped")
-    assert metrics(app)["workers"]["idle"] == 4
 
 
 def test_the_types_have_a_schema(client: FlaskClient) -> None:

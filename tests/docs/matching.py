@@ -1,7 +1,8 @@
 """Whether a command printed what its page shows.
 
 What differs from run to run matches anything of its kind: ids, times, durations, names of workers,
-and in JSON the numbers whose name ends in `Ms`, `Seconds` or `PerMinute`. `…` matches anything.
+and in JSON the numbers whose name ends in `Ms`, `Seconds`, `PerMinute`, `Percent` or `Mb`, or is
+`idle`, `done` or `pid`. `…` matches anything.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ _KINDS = (
     ("duration", re.compile(r"\b\d\d+:\d\d:\d\d\b")),
     ("milliseconds", re.compile(r"\b\d+ ms\b")),
 )
-_VOLATILE = re.compile(r".*(Ms|Seconds|PerMinute)")
+_VOLATILE = re.compile(r".*(Ms|Seconds|PerMinute|Percent|Mb)|idle|done|pid")
 ANYTHING = "…"
 
 

@@ -62,7 +62,8 @@ BANS = (
         (
             *("manager.executor", "manager.worker", "manager.pool", "manager.children"),
             *("manager.cell", "manager.child", "manager.frames", "manager.autopsy"),
-            *("manager.warden", "manager.processes"),
+            *("manager.warden", "manager.processes", "manager.demand", "manager.gauge"),
+            *("manager.tail", "manager.verdicts"),
         ),
         ("ledger", "models", "database", *SQL),
         "a run never opens the database",

@@ -20,6 +20,7 @@ from manager.outcome import Outcome
 from manager.pace import Pace
 from manager.pool import ManageWorker
 from manager.watchman import Watchman
+from manager.worker import WorkerThread
 from manager.writer import Writer
 
 T = TypeVar("T")
@@ -31,7 +32,7 @@ class StillPool(ManageWorker):
     """A pool without threads: what was queued waits until the test runs it."""
 
     def _start_thread(self) -> None:
-        self._threads.append(threading.Thread(name="never started"))
+        self._threads.append(WorkerThread("never started", lambda _me: None))
 
     def run_next(self) -> bool:
         """Run the next waiting target on the caller's thread; False when none waits."""

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import exact_json
-from exact_json import BadJson
+from exact_json import BadJson, RepeatedKey
 
 
 class Point(NamedTuple):
@@ -188,3 +188,32 @@ def test_many_brackets_are_not_deep() -> None:
     flat = [[1], {"a": "[[[["}] * 100
     assert exact_json.loads(exact_json.dumps(flat, max_depth=3), max_depth=3) == flat
     assert exact_json.dumps("[" * 101, max_depth=100) == '"' + "[" * 101 + '"'
+
+
+@pytest.mark.parametrize("decimals", [False, True])
+@pytest.mark.parametrize(
+    ("text", "name"),
+    [
+        ('{"a":1,"a":1}', '"a" 2 times'),
+        ('{"b":1,"a":true,"a":true,"b":0,"a":2}', '"a" 3 times'),
+        ('[{"x":{"a":1}},{"x":{"y":1,"\\u0079":2}}]', '"y" 2 times'),
+        ('{"":1,"":2}', '"" 2 times'),
+        ('{"\\ud800":1,"\\ud800":2}', '"\\ud800" 2 times'),
+        ('{"%s":1,"%s":2}' % (("k" * 10_000,) * 2), "kkk"),
+    ],
+)
+def test_a_repeated_key_is_refused_where_it_may_not_be(
+    text: str, name: str, decimals: bool
+) -> None:
+    assert exact_json.loads(text, decimals=decimals)
+    with pytest.raises(RepeatedKey) as caught:
+        exact_json.loads(text, decimals=decimals, unique_keys=True)
+    assert name in str(caught.value)
+    assert len(str(caught.value)) < 150
+
+
+@unhurried
+@given(documents(integers, decimals))
+def test_unique_keys_change_nothing_else(value: Any) -> None:
+    written = exact_json.dumps(value)
+    assert exact_json.loads(written, decimals=True, unique_keys=True) == value

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from settings import VARIABLES, Settings, SettingsError
+from settings import VARIABLES, Settings, SettingsError, web_processes
 
 
 def read(**env: str) -> Settings:
@@ -43,8 +43,30 @@ def test_they_are_frozen() -> None:
 
 
 def test_blank_counts_as_unset_and_space_around_is_ignored() -> None:
-    settings = read(PORT="  ", CAPATAZ_MAX_WORKERS=" 4 ", CAPATAZ_QUEUES=" a , ,b,a ")
+    settings = read(PORT="  ", CAPATAZ_MAX_WORKERS=" 4 ", CAPATAZ_QUEUES=" a ,b,a ")
     assert (settings.port, settings.max_workers, settings.queues) == (8000, 4, ("a", "b"))
+    assert read(CAPATAZ_QUEUES="").queues == ()
+
+
+@pytest.mark.parametrize("name", ["CAPATAZ_QUEUES", "CAPATAZ_JOBS", "CAPATAZ_AUTH"])
+@pytest.mark.parametrize(
+    "value", [" ", "\t", ",", "alpha,,beta", "alpha, ,beta", "alpha,", ",alpha"]
+)
+def test_an_empty_name_in_a_list_is_refused(name: str, value: str) -> None:
+    text = refusal(**{name: value})
+    assert text.startswith(f"{name} is {value!r}")
+    assert "empty name" in text
+
+
+@pytest.mark.parametrize("value", ["abc", "0", "65", "1.5", "-1", " "])
+def test_a_number_of_web_processes_must_be_one(value: str) -> None:
+    with pytest.raises(SettingsError, match="WEB_CONCURRENCY"):
+        web_processes({"WEB_CONCURRENCY": value})
+
+
+def test_there_are_two_web_processes_unless_told() -> None:
+    assert (web_processes({}), web_processes({"WEB_CONCURRENCY": ""})) == (2, 2)
+    assert web_processes({"WEB_CONCURRENCY": "5"}) == 5
 
 
 def test_seconds_may_be_fractions() -> None:
@@ -92,6 +114,8 @@ def test_seconds_may_be_fractions() -> None:
         ("DATABASE_URL", "sqlite:///:memory:"),
         ("DATABASE_URL", "postgresql://localhost:port/x"),
         ("CAPATAZ_QUEUES", "*"),
+        ("CAPATAZ_QUEUES", "."),
+        ("CAPATAZ_QUEUES", "fine,.."),
         ("CAPATAZ_QUEUES", "fine,not fine"),
     ],
 )

@@ -93,6 +93,7 @@ def test_names_are_checked(types: Registry, name: Any) -> None:
     ("option", "value"),
     [
         ("queue", "a b"),
+        ("queue", ".."),
         ("queue", None),
         ("isolation", "fiber"),
         ("priority", "urgent"),
