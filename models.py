@@ -306,6 +306,8 @@ JobOrder.add_index(
     )
 )
 Event.add_index(Event.index(Event.xid, Event.id, name="event_commit_order"))
+Idempotency.add_index(Idempotency.index(Idempotency.created_on, name="idempotency_age"))
+Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
 Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))
 
 
