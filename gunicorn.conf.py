@@ -82,7 +82,15 @@ def _try_to_load() -> None:
 
 def _refuse_taken(host: str, port: int) -> None:
     """With reuse_port two servers would share one port without a word."""
-    family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    try:
+        family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except OSError as error:
+        print(
+            f"capataz: cannot listen on {host!r} ({error.strerror}): set HOST to an address of "
+            "this machine, such as 127.0.0.1",
+            file=sys.stderr,
+        )
+        raise SystemExit(REFUSED) from None
     if not (_settings.auth or _is_local(family, address)):
         return  # refused for what it is, in a moment
     until = time.monotonic() + TAKEN_SECONDS

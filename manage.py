@@ -147,6 +147,25 @@ def submit(type_name: str, fields: tuple[str, ...], wait: bool, **options: Any) 
 
 
 @cli.command()
+@click.argument("order_id", metavar="ID")
+@command_errors
+def why(order_id: str) -> None:
+    """Tell why an order does not run, or end, and what to do."""
+    from api import why_presenter
+    from ledger.why import explain
+
+    database = Database(Settings.from_env().database_url)
+    _check_migrated(database)
+    known = ledger.parse_id(order_id)
+    try:
+        if known is None:
+            raise ledger.UnknownOrder(order_id)
+        click.echo(why_presenter.text(explain(database, known)))
+    except ledger.UnknownOrder:
+        raise click.ClickException(f"{order_id}: no job order has this id") from None
+
+
+@cli.command()
 @command_errors
 def check() -> None:
     """Print the settings and versions, and whether the database can be used; 1 when not."""

@@ -207,6 +207,8 @@ class Manager(Table):
     ended_on = peewee.BigIntegerField(null=True)
     server = peewee.TextField(null=True)
     process = peewee.TextField(null=True)
+    # NULL is not told; '' is none.
+    types = peewee.TextField(null=True)
 
     class Meta:
         table_name = "manager"
@@ -306,6 +308,15 @@ JobOrder.add_index(
     )
 )
 Event.add_index(Event.index(Event.xid, Event.id, name="event_commit_order"))
+# What is of every order's daily life can be told from its row: only the rest is looked for.
+Event.add_index(
+    Event.index(
+        Event.id,
+        Event.kind,
+        name="event_rare",
+        where=peewee.SQL("kind NOT IN ('submitted', 'claimed', 'completed', 'retrieved')"),
+    )
+)
 Idempotency.add_index(Idempotency.index(Idempotency.created_on, name="idempotency_age"))
 Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
 Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))

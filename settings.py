@@ -6,6 +6,7 @@ Nothing else in the project reads the environment: a `Settings` is passed by han
 from __future__ import annotations
 
 import difflib
+import ipaddress
 import os
 import re
 from collections.abc import Mapping
@@ -166,6 +167,24 @@ def _database_url(env: Mapping[str, str]) -> str:
     )
 
 
+_HOST_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*"
+
+
+def _host(env: Mapping[str, str]) -> str:
+    text = env["HOST"].strip()
+    # In brackets as in a URL: so the Procfile needs it, where :PORT follows.
+    host = text[1:-1] if text.startswith("[") and text.endswith("]") else text
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        if host != text or not re.fullmatch(_HOST_NAME, host):
+            raise SettingsError(
+                f"HOST is {text!r}: write a name or an address alone, such as 127.0.0.1 or ::1; "
+                "the port goes into PORT"
+            ) from None
+    return host
+
+
 def _seconds(variable: str, least: float, most: float) -> Any:
     def read(env: Mapping[str, str]) -> float:
         text = env[variable].strip()
@@ -245,7 +264,7 @@ _LISTS = ("queues", "jobs", "auth")
 _DAY = 86_400.0
 _READERS: dict[str, Any] = {
     "database_url": _database_url,
-    "host": lambda env: env["HOST"].strip(),
+    "host": _host,
     "port": _count("PORT", 1, 65_535),
     "transport": _choice("CAPATAZ_TRANSPORT", TRANSPORTS),
     "min_workers": _count("CAPATAZ_MIN_WORKERS", 1, 1_000),

@@ -123,6 +123,50 @@ class JobState(Answer):
     last_updated: datetime
 
 
+class Event(Answer):
+    """Something that happened. `type` is null also when the order was deleted since.
+
+    `details` has what the sentence says, for programs: times in ms since 1970, delays in ms.
+    """
+
+    id: str
+    timestamp: datetime
+    event: str
+    description: str
+    job: str | None
+    type: str | None
+    worker: str | None
+    manager: str | None
+    details: dict[str, Any]
+
+
+class EventPage(Answer):
+    """Events, newest first. `searchedTo` is there when a search gave up, and says how far it is."""
+
+    items: list[Event]
+    next_cursor: str | None
+    searched_to: datetime | None = None
+
+
+class Reason(Answer):
+    """Why an order does not run, or end: what it is, and what to do; facts stand beside."""
+
+    model_config = ConfigDict(extra="allow")
+
+    code: str
+    message: str
+    remedy: str
+
+
+class Why(Answer):
+    """The reasons, the most decisive first, as of `checkedOn` by the database's clock."""
+
+    job_id: str
+    status: Status
+    checked_on: datetime
+    reasons: list[Reason]
+
+
 class WorkerCount(Answer):
     active: int
     idle: int

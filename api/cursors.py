@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import exact_json
@@ -13,6 +13,9 @@ from ledger import unpack
 
 _DIGEST = 8
 _ID = 16
+_NUMBER = 8
+_GREATEST = 2**62
+_NONE_OF_OURS = "is not a cursor of this list: begin without one"
 
 
 class BadCursor(ValueError):
@@ -21,21 +24,42 @@ class BadCursor(ValueError):
 
 def make(last_id: str, filters: Mapping[str, Any]) -> str:
     """The opaque text from which `read` gets this id back, given equal filters."""
-    raw = bytes.fromhex(last_id.replace("-", "")) + _digest(filters)
-    return base64.urlsafe_b64encode(raw).decode()
+    return _made(bytes.fromhex(last_id.replace("-", "")), filters)
+
+
+def make_of_numbers(numbers: Sequence[int], filters: Mapping[str, Any]) -> str:
+    """The same of some whole numbers from 0 to 2^62, for `read_numbers`."""
+    return _made(b"".join(number.to_bytes(_NUMBER) for number in numbers), filters)
 
 
 def read(cursor: str, filters: Mapping[str, Any]) -> str:
     """The id after which the page begins. Raises `BadCursor`, whose text says the remedy."""
+    return next(iter(unpack(_content(cursor, filters, _ID))))
+
+
+def read_numbers(cursor: str, filters: Mapping[str, Any], count: int) -> list[int]:
+    """So many numbers behind which the page begins. Raises `BadCursor`."""
+    raw = _content(cursor, filters, count * _NUMBER)
+    numbers = [int.from_bytes(raw[at : at + _NUMBER]) for at in range(0, len(raw), _NUMBER)]
+    if max(numbers) > _GREATEST:
+        raise BadCursor(_NONE_OF_OURS)
+    return numbers
+
+
+def _made(content: bytes, filters: Mapping[str, Any]) -> str:
+    return base64.urlsafe_b64encode(content + _digest(filters)).decode()
+
+
+def _content(cursor: str, filters: Mapping[str, Any], size: int) -> bytes:
     try:
         raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
     except (binascii.Error, ValueError):
         raw = b""
-    if len(raw) != _ID + _DIGEST:
-        raise BadCursor("is not a cursor of this list: begin without one")
-    if raw[_ID:] != _digest(filters):
+    if len(raw) != size + _DIGEST:
+        raise BadCursor(_NONE_OF_OURS)
+    if raw[size:] != _digest(filters):
         raise BadCursor("was made for other filters: repeat those, or begin without a cursor")
-    return next(iter(unpack(raw[:_ID])))
+    return raw[:size]
 
 
 def _digest(filters: Mapping[str, Any]) -> bytes:

@@ -80,6 +80,14 @@ def _job_id(value: str) -> str:
     return found
 
 
+def _event_job(value: Any) -> Any:
+    # As a filter it may name an order that is gone, but not something that is no id.
+    found = parse_id(value) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("id", "must be the id of an order: GET /api/v1/jobs lists them")
+    return found
+
+
 Number = Annotated[
     str,
     Field(description="an integer or a decimal such as 7, -2 or 0.25"),
@@ -140,6 +148,25 @@ class JobFilter(Query):
             description="text in id, type, tags, error, or a value of the payload (up to 64 KiB)",
         ),
     ] = None
+    limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
+    cursor: Annotated[str, Field(max_length=100)] | None = None
+
+
+class EventFilter(Query):
+    """Which events to list."""
+
+    since: Moment | None = Field(None, description="not before this time")
+    kind: Annotated[
+        list[Text],
+        Field(default_factory=list, max_length=20, description="one or more, comma-separated"),
+        Listed,
+    ]
+    job: (
+        Annotated[str, BeforeValidator(_event_job), Field(json_schema_extra={"format": "uuid"})]
+        | None
+    ) = None
+    worker: Text | None = None
+    manager: Text | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
     cursor: Annotated[str, Field(max_length=100)] | None = None
 

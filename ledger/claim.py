@@ -150,7 +150,10 @@ def claim(
         record = Record()
         for order in claimed:
             record.move(order.queue, order.type, PENDING, WIP)
-        record.event("claimed", [order.id for order in claimed], manager)
+        leases = [order.lease for order in claimed]
+        # Nearly always each is the order's first, which need not be said.
+        again = {"leases": leases} if any(lease != 1 for lease in leases) else {}
+        record.event("claimed", [order.id for order in claimed], manager, **again)
         record.write(transaction)
         return claimed
 

@@ -64,6 +64,9 @@ _PARAMETERS = ("id", "lease", *_NAMES)
 _values = attrgetter("lease", *_NAMES)
 _by_id = attrgetter("id")
 
+# What an event says beside, and of which field of the endings.
+_TOLD_IF_KNOWN = (("spent", "spent"), ("allowed", "allowed"), ("delays", "delay_ms"))
+
 
 def finish(
     database: Database, manager: str, endings: Sequence[Ending], *, repeated: bool = False
@@ -156,6 +159,10 @@ def _record(transaction: Transaction, manager: str, endings: Sequence[Ending]) -
         if kind != "completed":
             data["attempts"] = [ending.number for ending in those]
             data["outcomes"] = [ending.outcome for ending in those]
+            for plural, field in _TOLD_IF_KNOWN:
+                known = [getattr(ending, field) for ending in those]
+                if any(value is not None for value in known):
+                    data[plural] = known
         record.event(kind, [ending.id for ending in those], manager, **data)
     history = [ending for ending in endings if ending.keeps_history]
     if history:

@@ -12,7 +12,10 @@ from ledger.record import note
 
 @dataclass(frozen=True, slots=True)
 class ManagerCard:
-    """What a manager says of itself when it starts; times in ms."""
+    """What a manager says of itself when it starts; times in ms.
+
+    `queues` and `types` are names with commas between; None is all queues, and types not told.
+    """
 
     id: str
     host: str
@@ -25,6 +28,7 @@ class ManagerCard:
     stale_ms: int
     process: str | None = None
     proof: Proof = UNPROVEN
+    types: str | None = None
 
 
 class ManagerRow(NamedTuple):
@@ -46,9 +50,9 @@ class ManagerRow(NamedTuple):
 
 REGISTER = Sql("""
     INSERT INTO manager (id, host, pid, version, transport, state, slots, queues, heartbeat_ms,
-        stale_ms, process, proof, epoch, server, started_on, last_beat)
+        stale_ms, process, types, proof, epoch, server, started_on, last_beat)
     VALUES (:id, :host, :pid, :version, :transport, 'running', :slots, :queues, :heartbeat_ms,
-        :stale_ms, :process, :kind, :epoch, :server, {now}, {now})""")
+        :stale_ms, :process, :types, :kind, :epoch, :server, {now}, {now})""")
 
 RETIRE = Sql("""
     UPDATE manager SET state = 'stopped', ended_on = {now}, last_beat = {now} WHERE id = :id""")

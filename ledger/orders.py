@@ -130,7 +130,8 @@ class Ending:
     """How a holder lets go of an order: a result, a failure, a retry, or handing it back.
 
     `to` is the status it moves to; towards `pending`, `delay_ms` from now is when it is due again
-    (None keeps its place in line) and `uncounted` gives the attempt back.
+    (None keeps its place in line) and `uncounted` gives the attempt back. `spent` of `allowed`
+    attempts were used, or of crashes if it crashed: None when that is not known.
     """
 
     id: str
@@ -148,6 +149,8 @@ class Ending:
     delay_ms: int | None = None
     crashed: bool = False
     uncounted: bool = False
+    spent: int | None = None
+    allowed: int | None = None
     kind: str = field(default="")
 
     @property

@@ -177,6 +177,9 @@ def _record(
                 kind,
                 [text_id(order["id"]) for order in orders],
                 managers=[order["manager"] for order in orders],
+                workers=[order["worker"] for order in orders],
                 attempts=[order["number"] for order in orders],
+                crashes=[order["crashes"] + 1 for order in orders],
+                delays=[order.get("delay_ms") for order in orders],
             )
     record.write(transaction)

@@ -237,4 +237,5 @@ def _card(settings: Settings, name: str, lifeline: Lifeline) -> ManagerCard:
         stale_ms=round(settings.stale_seconds * 1000),
         process=process_mark(os.getpid()),
         proof=lifeline.proof,
+        types=",".join(registry.names()),
     )

@@ -58,6 +58,7 @@ def _unhappy(ending: Ending, order: Any, outcome: Outcome, chance: random.Random
     if outcome.kind == CRASHED:
         crashes = order.crashes + 1
         ending.crashed = True
+        ending.spent, ending.allowed = crashes, MAX_CRASHES
         if crashes >= MAX_CRASHES:
             ending.to = FAILED
         else:
@@ -65,6 +66,7 @@ def _unhappy(ending: Ending, order: Any, outcome: Outcome, chance: random.Random
             ending.delay_ms = backoff_ms(crashes, chance)
         return
     spent = order.attempts - order.crashes
+    ending.spent, ending.allowed = spent, order.max_attempts
     if outcome.kind == FATAL or spent >= order.max_attempts:
         ending.to = FAILED
         return

@@ -35,8 +35,9 @@ def main() -> int:
     taken = why_taken(settings.host, settings.port)
     if taken is not None:
         print(
-            f"error: port {settings.port} of {settings.host} is taken ({taken}): stop what uses "
-            "it, or choose another, such as PORT=9000 make run",
+            f"error: cannot listen on {settings.host} port {settings.port} ({taken}): stop what "
+            "uses it, or choose another, such as PORT=9000 make run; HOST must be an address "
+            "of this machine",
             file=sys.stderr,
         )
         return 1

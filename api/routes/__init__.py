@@ -2,6 +2,7 @@
 
 from api.routes import (
     add,
+    events,
     health,
     job,
     jobs,
@@ -10,6 +11,7 @@ from api.routes import (
     schedules,
     tasks,
     types,
+    why,
     workers,
 )
 
@@ -17,6 +19,8 @@ BLUEPRINTS = (
     add.bp,
     job.bp,
     jobs.bp,
+    why.bp,
+    events.bp,
     types.bp,
     queues.bp,
     schedules.bp,

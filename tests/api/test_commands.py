@@ -23,6 +23,7 @@ from tests.api.test_server import ROOT, Server, free_port
 from tests.support import wait_until
 
 USAGE = 2
+REFUSED = 4
 
 
 def run(url: str, *arguments: str) -> Result:
@@ -166,6 +167,19 @@ def test_a_number_of_web_processes_must_be_one(
     assert "Traceback" not in output
 
 
+@pytest.mark.parametrize("host", ["nowhere.invalid", "a b", "127.0.0.1:9000"])
+@pytest.mark.parametrize("command", [("manage.py", "runserver"), ("scripts/run_local.py",)])
+def test_where_nothing_can_listen_is_said_in_a_line(
+    sqlite_template: Path, command: tuple[str, ...], host: str
+) -> None:
+    process = started(ROOT, f"sqlite:///{sqlite_template}", *command, HOST=host)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode in (1, REFUSED), output
+    assert host in output.splitlines()[-1]
+    assert "HOST" in output.splitlines()[-1]
+    assert "Traceback" not in output
+
+
 def test_an_empty_number_of_web_processes_is_none(sqlite_template: Path) -> None:
     port = free_port()
     url = f"sqlite:///{sqlite_template}"
@@ -173,10 +187,11 @@ def test_an_empty_number_of_web_processes_is_none(sqlite_template: Path) -> None
         wait_until(Server(port, None).is_ready)  # type: ignore[arg-type]
 
 
-def test_what_make_run_shows_can_be_called_at_an_ipv6_address(tmp_path: Path) -> None:
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_what_make_run_shows_can_be_called_at_an_ipv6_address(tmp_path: Path, host: str) -> None:
     port = free_port()
     url = f"sqlite:///{tmp_path}/c.db"
-    process = started(tmp_path, url, str(ROOT / "scripts/run_local.py"), HOST="::1", PORT=str(port))
+    process = started(tmp_path, url, str(ROOT / "scripts/run_local.py"), HOST=host, PORT=str(port))
     assert process.stdout is not None
     shown: list[str] = []
     for line in process.stdout:

@@ -109,7 +109,9 @@ def test_a_rescued_order_runs_again_after_a_back_off(database: Database) -> None
     assert past.run_ms == silent.last_updated - (silent.started_on or 0)
     assert json.loads(past.error or "")["type"] == "WorkerLost"
     (event,) = evidence.events(database, "rescued")
-    assert (event.ids, event.data) == ([order.id], {"managers": [MANAGER], "attempts": [1]})
+    whose = {"managers": [MANAGER], "workers": ["w1"]}
+    how = {"attempts": [1], "crashes": [1], "delays": [1000]}
+    assert (event.ids, event.data) == ([order.id], whose | how)
     assert evidence.levels(database) == {PENDING: 1}
 
 

@@ -86,6 +86,14 @@ def test_seconds_may_be_fractions() -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("HOST", "a b"),
+        ("HOST", "http://127.0.0.1"),
+        ("HOST", "127.0.0.1:9000"),
+        ("HOST", "a..b"),
+        ("HOST", "x" * 64),
+        ("HOST", "[::1"),
+        ("HOST", "[localhost]"),
+        ("HOST", "[]"),
         ("PORT", "0"),
         ("PORT", "65536"),
         ("PORT", "http"),
@@ -121,6 +129,22 @@ def test_seconds_may_be_fractions() -> None:
 )
 def test_an_impossible_value_is_refused_under_its_name(name: str, value: str) -> None:
     assert name in refusal(**{name: value})
+
+
+@pytest.mark.parametrize(
+    ("value", "host"),
+    [
+        ("[::1]", "::1"),
+        (" ::1 ", "::1"),
+        ("::", "::"),
+        ("fe80::1%lo", "fe80::1%lo"),
+        ("0.0.0.0", "0.0.0.0"),
+        ("localhost", "localhost"),
+        ("web-1.example.org", "web-1.example.org"),
+    ],
+)
+def test_a_host_is_a_name_or_an_address_with_or_without_brackets(value: str, host: str) -> None:
+    assert read(HOST=value).host == host
 
 
 def test_stale_must_be_three_heartbeats() -> None:
