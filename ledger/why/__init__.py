@@ -40,7 +40,7 @@ def explain(database: Database, order_id: str) -> Why:
 def _pending(database: Database, found: Circumstances) -> list[Reason]:
     reasons = waiting(found)
     if not reasons:
-        overdue = found.now - found.order.run_at >= SOON_MS
+        overdue = found.now - found.due_on >= SOON_MS
         reasons.append(due(found, locked=overdue and is_locked(database, found.order.id)))
     return [*reasons, *beside(found)]
 

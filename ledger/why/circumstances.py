@@ -153,6 +153,11 @@ class Circumstances:
     in_hand: InHand | None = None
 
     @property
+    def due_on(self) -> int:
+        """Since when it could run: not before it was made, whatever its `run_at`."""
+        return max(self.order.run_at, self.order.created_on)
+
+    @property
     def living(self) -> list[Crew]:
         """The managers that live."""
         return [manager for manager in self.managers if manager.lives]

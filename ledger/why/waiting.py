@@ -27,8 +27,8 @@ def waiting(found: Circumstances) -> list[Reason]:
 
 def due(found: Circumstances, *, locked: bool) -> Reason:
     """What is to be said when nothing keeps it."""
-    since = found.now - found.order.run_at
-    facts: dict[str, Any] = {"due_on": Moment(found.order.run_at), "due_for_ms": since}
+    since = found.now - found.due_on
+    facts: dict[str, Any] = {"due_on": Moment(found.due_on), "due_for_ms": since}
     if since < SOON_MS:
         return reason(
             "about_to_run",

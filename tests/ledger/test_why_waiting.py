@@ -219,6 +219,12 @@ def test_nothing_keeps_it_and_yet_it_is_not_taken(database: Database) -> None:
     assert one.facts["due_for_ms"] >= 60_000
 
 
+def test_one_that_was_due_before_it_was_made_waits_since_then(database: Database) -> None:
+    manager(database)
+    one = told(database, factories.submit(database, run_at=-62_135_596_800_000), "about_to_run")
+    assert one.facts["due_for_ms"] < 60_000
+
+
 def test_somebody_keeps_its_row_locked(database: Database) -> None:
     manager(database)
     order = factories.submit(database)

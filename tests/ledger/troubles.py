@@ -13,7 +13,9 @@ HEARTBEAT_MS, STALE_MS = 5_000, 30_000
 
 SILENT = Sql("UPDATE manager SET last_beat = last_beat - :ms WHERE id = :id")
 UNTOUCHED = Sql("UPDATE job_order SET last_updated = last_updated - :ms WHERE id = :id")
-WAITED = Sql("UPDATE job_order SET run_at = run_at - :ms WHERE id = :id")
+WAITED = Sql(
+    "UPDATE job_order SET run_at = run_at - :ms, created_on = created_on - :ms WHERE id = :id"
+)
 BEGAN = Sql("UPDATE job_order SET started_on = started_on - :ms WHERE id = :id")
 FORGET = Sql("DELETE FROM manager WHERE id = :id")
 
