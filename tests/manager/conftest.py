@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ import pytest
 import models
 from jobs import registry
 from tests.manager.by_hand import ByHand, Unlucky
+from tests.manager.stage import JOBS, Stage
 
 JobType = Callable[..., str]
 
@@ -40,3 +42,12 @@ def unlucky(database_url: str) -> Iterator[Unlucky]:
 def hand(unlucky: Unlucky) -> ByHand:
     """A manager of one worker on that database, stepped by hand."""
     return ByHand(unlucky)
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Iterator[Stage]:
+    """Children, which know the wild jobs; at the end nothing of them is left."""
+    registry.load([JOBS])
+    made = Stage(tmp_path)
+    yield made
+    made.children.close(0)

@@ -7,12 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from jobs import registry
 from manager import children as module
 from manager.assignment import Assignment
 from manager.children import Children
@@ -28,22 +26,10 @@ from manager.outcome import (
     Outcome,
 )
 from tests.manager.conftest import JobType
-from tests.manager.stage import JOBS, Stage, is_gone, order, value
+from tests.manager.stage import Stage, is_gone, order, value
 from tests.support import wait_until
 
 LATE = Outcome(TIMED_OUT, error_type="TimedOut", message="too long")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def wild_types() -> None:
-    registry.load([JOBS])
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path)
-    yield made
-    made.children.close(0)
 
 
 def test_the_job_runs_in_a_process_of_its_own(stage: Stage) -> None:

@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import gc
 import threading
-from pathlib import Path
 
 import psutil
-import pytest
 
 import forks
-from jobs import registry
 from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
-from tests.manager.stage import JOBS, Stage
+from tests.manager.stage import Stage
 
 ROUNDS = 25
 WARM_UP = 3
@@ -21,13 +18,7 @@ ROOM_MB = 4
 LATE = Outcome(TIMED_OUT, error_type="TimedOut", message="too long")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def wild_types() -> None:
-    registry.load([JOBS])
-
-
-def test_a_hundred_killed_children_leave_nothing(tmp_path: Path) -> None:
-    stage = Stage(tmp_path)
+def test_a_hundred_killed_children_leave_nothing(stage: Stage) -> None:
     kinds = []
     for _ in range(WARM_UP):
         _kill_four(stage)

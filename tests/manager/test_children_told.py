@@ -3,31 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from jobs import registry
 from manager import children
 from manager.cell import Report
 from manager.outcome import CRASHED, HANDED_BACK, SUCCEEDED, Outcome
 from manager.verdicts import judge
-from tests.manager.stage import JOBS, Running, Stage, is_gone, order, value
+from tests.manager.stage import Running, Stage, is_gone, order, value
 from tests.support import wait_until
-
-
-@pytest.fixture(scope="module", autouse=True)
-def wild_types() -> None:
-    registry.load([JOBS])
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path)
-    yield made
-    made.children.close(0)
 
 
 def test_told_to_stop_a_job_has_a_moment_to_do_so(stage: Stage, tmp_path: Path) -> None:

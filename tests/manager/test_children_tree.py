@@ -8,32 +8,18 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
-from jobs import registry
 from manager import processes
 from manager.outcome import CRASHED, ERROR, HANDED_BACK, SUCCEEDED, TIMED_OUT, Outcome
 from tests.house.project import ROOT
-from tests.manager.stage import JOBS, Stage, is_gone, pids_in, value
+from tests.manager.stage import Stage, is_gone, pids_in, value
 from tests.support import wait_until
 
 LATE = Outcome(TIMED_OUT, error_type="TimedOut", message="too long")
-
-
-@pytest.fixture(scope="module", autouse=True)
-def wild_types() -> None:
-    registry.load([JOBS])
-
-
-@pytest.fixture
-def stage(tmp_path: Path) -> Iterator[Stage]:
-    made = Stage(tmp_path)
-    yield made
-    made.children.close(0)
 
 
 def test_a_daemon_that_a_job_leaves_is_ended_and_so_is_its_child(stage: Stage) -> None:
