@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import forks
 from manager.frames import BadFrame, Line
+from manager.processes import end_marked
 
 GRACE_SECONDS = 2.0
 # A child that takes longer to load its modules, or to take a request, is broken.
@@ -25,6 +26,9 @@ START_SECONDS = 60.0
 LIMIT_SECONDS = 10.0
 MAX_MESSAGE = 8 * 1024 * 1024
 LOOK_SECONDS = 1.0
+# Tells what a child started when its warden cannot; no setting, so that a job may start us anew.
+MARK = "_CAPATAZ_CELL"
+MARKED_SECONDS = 1.0
 
 # A warden finds us and the standard library, a child what the manager finds.
 _WARDEN = (
@@ -58,6 +62,8 @@ class Cell:
         line, its_line = _pair()
         self._control = control
         passed = [end.fileno() for end in (theirs, its_line)]
+        mark = os.urandom(16).hex()
+        self._mark = f"{MARK}={mark}".encode()
         with _closing(theirs), _closing(its_line):
             try:
                 self._warden = subprocess.Popen(  # noqa: S603 (our own program)
@@ -68,6 +74,7 @@ class Cell:
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
+                    env={**os.environ, MARK: mark},
                     pass_fds=passed,
                     start_new_session=True,
                 )
@@ -144,6 +151,7 @@ class Cell:
         limit = time.monotonic() + grace + LIMIT_SECONDS
         self._limit = limit if self._limit is None else min(self._limit, limit)
         self._order(f"end {round(grace * 1000)} {int(with_stack)}\n")
+        self._wake()
 
     def bury(self) -> Report:
         """Wait until nothing is left of it, which must have been begun; what its warden says.
@@ -173,11 +181,8 @@ class Cell:
         if reason != "stuck":
             self._warden.wait()
         report = _parse(bytes(data))
-        if report is None and self.pid is not None:
-            # Somebody killed the warden. The kernel has ended the child; what is in its group is
-            # within reach.
-            with suppress(OSError):
-                os.killpg(self.pid, signal.SIGKILL)
+        if report is None:
+            self._end_without_warden()
         return report or Report(reason)
 
     def _next(
@@ -211,6 +216,22 @@ class Cell:
         # Never waited for: a warden that is stopped reads nothing.
         with suppress(OSError):
             self._control.send(text.encode(), socket.MSG_DONTWAIT)
+
+    def _end_without_warden(self) -> None:
+        """Somebody killed the warden, or keeps it stopped. When it dies the kernel ends the child;
+        what is in the child's group, or bears its mark, is within reach."""
+        if self.pid is not None:
+            with suppress(OSError):
+                os.killpg(self.pid, signal.SIGKILL)
+        end_marked(self._mark, self.warden, MARKED_SECONDS)
+        self._wake()
+        with suppress(subprocess.TimeoutExpired):
+            self._warden.wait(MARKED_SECONDS)
+
+    def _wake(self) -> None:
+        """The job may have stopped its warden."""
+        with suppress(OSError):
+            self._warden.send_signal(signal.SIGCONT)
 
     def _close(self) -> None:
         for end in (self._control, self._socket):

@@ -110,7 +110,8 @@ class Children:
             return self._run(assignment, run)
         except Exception:
             log.exception("a run in a child process was lost", job=assignment.id)
-            return Outcome(CRASHED, error_type="Crashed", message="the job's process was lost")
+            lost = Outcome(CRASHED, error_type="Crashed", message="the job's process was lost")
+            return run.leave() or lost
         finally:
             run.leave()
             with self._lock:
@@ -171,7 +172,8 @@ class Children:
         try:
             return self._run_in(cell, assignment, run, memory_mb)
         except BaseException:
-            self._end_all([cell])
+            if cell in self._cells:
+                self._end_all([cell])
             raise
 
     def _run_in(
@@ -205,9 +207,9 @@ class Children:
         cell = Cell(self._modules)
         with self._lock:
             self._cells.add(cell)
-            until = self._until
-        if until is not None:
-            cell.lease(until)
+            if self._until is not None:
+                # Within the lock, so that it never comes after what is said later.
+                cell.lease(self._until)
         return cell
 
     def _bury(self, cell: Cell) -> Report:

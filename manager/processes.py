@@ -7,13 +7,16 @@ from __future__ import annotations
 
 import ctypes
 import os
+import signal
 import sys
+import time
 
 SET_PDEATHSIG = 1
 SET_SUBREAPER = 36
 _GET_SUBREAPER = 37
 _LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
+_PAUSE_SECONDS = 0.005
 
 
 def prctl(option: int, value: int) -> bool:
@@ -38,6 +41,36 @@ def below(pid: int, most: int = sys.maxsize) -> list[int]:
         if len(found) > most:
             break
         found += _children(one)
+    return found
+
+
+def end_marked(mark: bytes, spared: int, seconds: float) -> None:
+    """End all processes that were started with this `NAME=value` in their environment, but one.
+
+    Where they go on starting others, or the kernel holds on to one, for so long.
+    """
+    until = time.monotonic() + seconds
+    while (found := [pid for pid in _marked(mark) if pid != spared]) and time.monotonic() < until:
+        for pid in found:
+            try:  # noqa: SIM105 (a warden loads no contextlib)
+                os.kill(pid, signal.SIGKILL)
+            except OSError:
+                pass
+        time.sleep(_PAUSE_SECONDS)
+
+
+def _marked(mark: bytes) -> list[int]:
+    found: list[int] = []
+    try:
+        processes = [name for name in os.listdir("/proc") if name.isdigit()]
+    except OSError:
+        return found
+    for name in processes:
+        try:
+            if mark in _read(f"/proc/{name}/environ").split(b"\0"):
+                found.append(int(name))
+        except OSError:
+            pass  # it ended, or is not ours
     return found
 
 

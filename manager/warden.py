@@ -109,9 +109,7 @@ class Warden:
                 elif not self._drain(descriptor):
                     poll.unregister(descriptor)
             self._reap()
-            # After what the manager said: we too may have been stopped, and it not.
-            if self._due is None and time.monotonic() >= self._lapse:
-                self._reason, self._due = LAPSED, time.monotonic()
+            self._hold_lease()
             if self._due is None and time.monotonic() - self._looked >= self._interval():
                 self._look()
         self._clear()
@@ -211,6 +209,24 @@ class Warden:
             _try(os.write, self._tell, b".")
             for pid in below(os.getpid()):
                 _try(os.kill, pid, signal.SIGTERM)
+
+    def _hold_lease(self) -> None:
+        """Nothing may go on beyond the lease, whatever grace it was given."""
+        now = time.monotonic()
+        # All that the manager said comes first: we too may have been stopped, and it not. A poll
+        # that was stopped meanwhile says nothing of it.
+        while now >= self._lapse and not self._manager_gone and self._is_spoken_to():
+            self._listen()
+        if now < self._lapse:
+            return
+        if self._due is None:
+            self._reason, self._due = LAPSED, now
+        self._due = min(self._due, now)
+
+    def _is_spoken_to(self) -> bool:
+        poll = select.poll()
+        poll.register(self._control, select.POLLIN)
+        return bool(poll.poll(0))
 
     def _take_stack(self) -> None:
         """Have the child write where it is."""

@@ -155,6 +155,20 @@ def daemon(context: Context, pids: str, then: str, began: str = "") -> int:
     return os.getpid()
 
 
+@job("wild.mutiny", isolation="process")
+def mutiny(_context: Context, began: str, pids: str, how: str) -> None:
+    """Start such a daemon, send one's own warden a signal, and go on."""
+    _write_pid(pids)
+    _daemonize(pids)
+    Path(began).touch()
+    number, _, for_ever = how.partition(" ")
+    os.kill(os.getppid(), signal.Signals[f"SIG{number}"])
+    while True:
+        if for_ever:
+            os.kill(os.getppid(), signal.Signals[f"SIG{number}"])
+        time.sleep(0 if for_ever else FOREVER)
+
+
 def _daemonize(pids: str) -> None:
     reader, writer = os.pipe()
     if os.fork() == 0:
