@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import exact_json
@@ -46,15 +46,36 @@ def read_numbers(cursor: str, filters: Mapping[str, Any], count: int) -> list[in
     return numbers
 
 
+def make_of_name(name: str) -> str:
+    """The opaque text from which `read_name` gets this name back; of a list without filters."""
+    return base64.urlsafe_b64encode(name.encode()).decode()
+
+
+def read_name(cursor: str, is_name: Callable[[str], bool]) -> str:
+    """The name behind which the page begins, if `is_name` takes it for one. Raises `BadCursor`."""
+    try:
+        name = _decoded(cursor).decode()
+    except UnicodeDecodeError:
+        name = ""
+    if not is_name(name):
+        raise BadCursor(_NONE_OF_OURS)
+    return name
+
+
+def _decoded(cursor: str) -> bytes:
+    """What the text stands for; nothing when it is none of ours."""
+    try:
+        return base64.b64decode(cursor, altchars=b"-_", validate=True)
+    except (binascii.Error, ValueError):
+        return b""
+
+
 def _made(content: bytes, filters: Mapping[str, Any]) -> str:
     return base64.urlsafe_b64encode(content + _digest(filters)).decode()
 
 
 def _content(cursor: str, filters: Mapping[str, Any], size: int) -> bytes:
-    try:
-        raw = base64.b64decode(cursor, altchars=b"-_", validate=True)
-    except (binascii.Error, ValueError):
-        raw = b""
+    raw = _decoded(cursor)
     if len(raw) != size + _DIGEST:
         raise BadCursor(_NONE_OF_OURS)
     if raw[size:] != _digest(filters):

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
 import re
 from typing import Annotated, Any
 
@@ -11,7 +9,6 @@ from pydantic import AfterValidator, Field
 from pydantic_core import PydanticCustomError
 
 from api import errors, intake
-from api.cursors import BadCursor
 from api.inputs import Body, Digits, Path, Query, Whole
 from api.masking import MASK, says_secret
 from api.schemas import MAX_PAGE, JobSubmission, Name, Priority, Seconds, Tag
@@ -114,20 +111,9 @@ def same_name(path: SchedulePath, plan: SchedulePut) -> str:
     return path.name
 
 
-def cursor_behind(name: str) -> str:
-    """The opaque text from which `name_before` gets this name back."""
-    return base64.urlsafe_b64encode(name.encode()).decode()
-
-
-def name_before(cursor: str) -> str:
-    """The name after which a page begins. Raises `BadCursor`."""
-    try:
-        name = base64.b64decode(cursor, altchars=b"-_", validate=True).decode("ascii")
-    except (binascii.Error, ValueError):
-        name = ""
-    if re.fullmatch(NAME, name) is None:
-        raise BadCursor("is not a cursor of this list: begin without one")
-    return name
+def is_name(text: str) -> bool:
+    """Whether a schedule may be named so."""
+    return re.fullmatch(NAME, text) is not None
 
 
 def _hidden(value: Any, pointer: str) -> list[str]:

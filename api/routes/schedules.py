@@ -17,8 +17,7 @@ from api.schedule_inputs import (
     SchedulePath,
     SchedulePut,
     SchedulesQuery,
-    cursor_behind,
-    name_before,
+    is_name,
     same_name,
     wanted,
 )
@@ -35,12 +34,12 @@ def list_schedules(query: SchedulesQuery) -> Response:
     after = ""
     if query.cursor is not None:
         try:
-            after = name_before(query.cursor)
+            after = cursors.read_name(query.cursor, is_name)
         except cursors.BadCursor as error:
             raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
     rows = schedules.page(services().database, after, query.limit + 1)
     shown = rows[: query.limit]
-    cursor = cursor_behind(shown[-1].name) if len(rows) > query.limit else None
+    cursor = cursors.make_of_name(shown[-1].name) if len(rows) > query.limit else None
     response = replies.json_text(schedule_presenter.page(shown, cursor))
     if cursor is not None:
         again = urlencode({"limit": query.limit, "cursor": cursor})

@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-from collections.abc import Sequence
 from typing import Any
 
 from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
-from api import errors, replies
+from api import cursors, errors, replies
 from api.answers import WorkerPage
 from api.presenter import plain_moment as moment
 from api.schemas import WorkerList
@@ -44,7 +41,7 @@ def _page(query: WorkerList) -> Response:
     rows = found[: query.limit]
     document = {
         "items": [_worker(row) for row in rows],
-        "nextCursor": _cursor(rows) if len(found) > query.limit else None,
+        "nextCursor": cursors.make_of_name(rows[-1].id) if len(found) > query.limit else None,
         "managers": [_manager(crew) for crew in crews],
     }
     return replies.json_text(exact_json.dumps(document))
@@ -83,17 +80,16 @@ def _manager(crew: registry.CrewRow) -> dict[str, Any]:
     }
 
 
-def _cursor(rows: Sequence[registry.WorkerRow]) -> str:
-    return base64.urlsafe_b64encode(rows[-1].id.encode()).decode()
-
-
 def _after(cursor: str) -> str:
     try:
-        worker = base64.b64decode(cursor, altchars=b"-_", validate=True).decode()
-        number = registry.number_of(worker)
-    except (binascii.Error, ValueError):
-        number = -1
-    if not 0 < number < registry.MOST_NUMBER or "\0" in worker:
-        message = "is not a cursor of this list: begin without one"
-        raise errors.unacceptable("query", [errors.of("cursor", message)])
-    return worker
+        return cursors.read_name(cursor, _is_worker)
+    except cursors.BadCursor as error:
+        raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
+
+
+def _is_worker(text: str) -> bool:
+    try:
+        number = registry.number_of(text)
+    except ValueError:
+        return False
+    return 0 < number < registry.MOST_NUMBER and "\0" not in text

@@ -99,3 +99,13 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
+
+
+def plan(database: Database, statement: Sql, parameters: dict[str, Any]) -> str:
+    """How the database would carry this statement out, a line a step."""
+    with database.session() as connection:
+        if database.dialect == "sqlite":
+            text = f"EXPLAIN QUERY PLAN {statement.sqlite}"
+            return "\n".join(row[3] for row in connection.execute(text, parameters).fetchall())
+        text = f"EXPLAIN {statement.postgres}"
+        return "\n".join(row[0] for row in connection.execute(text, parameters).fetchall())

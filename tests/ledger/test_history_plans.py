@@ -20,6 +20,7 @@ from ledger.ids import pack
 from ledger.why import explain
 from ledger.why.circumstances import BEFORE, HIGHER, MANAGERS, ORDER, RUNNING
 from tests import factories
+from tests.ledger.evidence import plan
 from tests.ledger.troubles import claimed_by, manager
 
 EVENTS, ORDERS, QUEUES = 100_000, 5_000, 40
@@ -50,15 +51,6 @@ def full(request: pytest.FixtureRequest, database: Database) -> Database:
     if request.param:
         database.write(lambda tx: tx.run(ANALYZE))
     return database
-
-
-def plan(database: Database, statement: Sql, parameters: dict[str, Any]) -> str:
-    with database.session() as connection:
-        if database.dialect == "sqlite":
-            text = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-            return "\n".join(row[3] for row in connection.execute(text, parameters).fetchall())
-        text = f"EXPLAIN {statement.postgres}"
-        return "\n".join(row[0] for row in connection.execute(text, parameters).fetchall())
 
 
 def asked(database: Database) -> Iterator[tuple[str, Sql, dict[str, Any]]]:

@@ -11,6 +11,7 @@ import pytest
 from database import Database, Sql
 from ledger.fires import DUE, MOVE, WAIT
 from ledger.ids import new_id
+from tests.ledger.evidence import plan
 from tests.ledger.timetable import created
 
 MANY = 20_000
@@ -36,15 +37,6 @@ def full(request: pytest.FixtureRequest, database: Database) -> Database:
     if request.param:
         database.write(lambda tx: tx.run(ANALYZE))
     return database
-
-
-def plan(database: Database, statement: Sql, parameters: dict[str, Any]) -> str:
-    with database.session() as connection:
-        if database.dialect == "sqlite":
-            text = f"EXPLAIN QUERY PLAN {statement.sqlite}"
-            return "\n".join(row[3] for row in connection.execute(text, parameters).fetchall())
-        text = f"EXPLAIN {statement.postgres}"
-        return "\n".join(row[0] for row in connection.execute(text, parameters).fetchall())
 
 
 def moving(database: Database) -> dict[str, Any]:
