@@ -105,10 +105,12 @@ def runserver(port: int | None) -> None:
 @command_errors
 def manager() -> None:
     """Run a manager: claim orders, run them, report. Any number may run on one database."""
+    from manager.capture import Capture
     from manager.main import build
 
     settings = Settings.from_env()
     logs.configure(settings.log_format)
+    Capture().install()
     database = Database(settings.database_url)
     _check_migrated(database)
     supervisor = build(settings, database)

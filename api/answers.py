@@ -8,7 +8,7 @@ from typing import Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from api.schemas import Priority, Status
+from api.schemas import Level, Priority, Status
 
 
 class Answer(BaseModel):
@@ -121,6 +121,32 @@ class JobState(Answer):
     attempts: int
     progress: Progress | None
     last_updated: datetime
+
+
+class JobLine(Answer):
+    """A line that a job printed or logged; in the stream `dropped` a mark where lines are missing.
+
+    `time` is by the clock of the manager's host. `level` is null for what was printed.
+    """
+
+    seq: int
+    time: datetime
+    attempt: int
+    lease: int
+    stream: Literal["stdout", "stderr", "log", "dropped"]
+    level: Level | None
+    line: str
+
+
+class JobLines(Answer):
+    """Lines of an order, the oldest first; `dropped` of all its lines are missing.
+
+    `nextCursor` is the next `after`, null when the order has ended and all was shown.
+    """
+
+    items: list[JobLine]
+    next_cursor: str | None
+    dropped: int
 
 
 class Event(Answer):

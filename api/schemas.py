@@ -37,9 +37,12 @@ from ledger import parse_id
 MAX_WAIT = 25
 MAX_BULK = 10_000
 MAX_PAGE = 500
+MAX_LINES = 10_000
 
 Status = Literal["pending", "wip", "completed", "retrieved", "failed", "cancelled"]
 Priority = Literal["high", "normal", "low"]
+Stream = Literal["stdout", "stderr", "log"]
+Level = Literal["debug", "info", "warning", "error", "critical"]
 
 
 def _no_step(value: str) -> str:
@@ -169,6 +172,22 @@ class EventFilter(Query):
     manager: Text | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
     cursor: Annotated[str, Field(max_length=100)] | None = None
+
+
+class LogFilter(Query):
+    """Which lines of an order to show."""
+
+    after: Annotated[int, Field(ge=0, description="behind the line of this `seq`"), Digits] = 0
+    limit: Annotated[int, Field(ge=1, le=MAX_LINES), Digits] = 1_000
+    stream: Annotated[
+        list[Stream],
+        Field(default_factory=list, max_length=3, description="one or more, comma-separated"),
+        Listed,
+    ]
+    level: Annotated[Level | None, Field(description="what was logged at this level or above")] = (
+        None
+    )
+    attempt: Annotated[int, Field(ge=1), Digits] | None = None
 
 
 class WorkerList(Query):

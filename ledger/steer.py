@@ -11,6 +11,7 @@ from typing import NamedTuple
 from database import Database, Row, Sql, Transaction
 from ledger.claim import wait_for_claims
 from ledger.ids import text_id
+from ledger.journal import delete_lines
 from ledger.orders import COLUMNS, MoveRefused, OrderRow, UnknownOrder, order_row
 from ledger.record import Record, keep_attempts, note
 from models import (
@@ -278,6 +279,7 @@ def _delete(transaction: Transaction, order_ids: Sequence[str]) -> int:
     ids = {"ids": transaction.ids(order_ids)}
     gone = transaction.rows(DELETE, ids)
     transaction.run(DELETE_ATTEMPTS, ids)
+    delete_lines(transaction, ids["ids"])
     record = Record()
     for _, queue, kind, status in gone:
         record.move(queue, kind, status, NOTHING)

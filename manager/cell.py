@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import forks
 from manager.frames import BadFrame, Line
+from manager.prints import Heard, Prints
 from manager.processes import end_marked
 
 GRACE_SECONDS = 2.0
@@ -54,17 +55,18 @@ class Report(NamedTuple):
 
 
 class Cell:
-    """Started by its making. All but `end` is for one thread at a time."""
+    """Started by its making. All but `end` and `lease` is for one thread at a time."""
 
     def __init__(self, modules: Sequence[str]) -> None:
         """Start a child that loads these modules. Raises `OSError` when nothing can be started."""
         control, theirs = _pair()
         line, its_line = _pair()
+        feed, its_feed = _pair()
         self._control = control
-        passed = [end.fileno() for end in (theirs, its_line)]
+        passed = [end.fileno() for end in (theirs, its_line, its_feed)]
         mark = os.urandom(16).hex()
         self._mark = f"{MARK}={mark}".encode()
-        with _closing(theirs), _closing(its_line):
+        with _closing(theirs), _closing(its_line), _closing(its_feed):
             try:
                 self._warden = subprocess.Popen(  # noqa: S603 (our own program)
                     [
@@ -79,15 +81,17 @@ class Cell:
                     start_new_session=True,
                 )
             except OSError:
-                _close(control)
-                _close(line)
+                for end in (control, line, feed):
+                    _close(end)
                 raise
         line.settimeout(START_SECONDS)
         self._socket = line
         self._line = Line(line, MAX_MESSAGE)
         self._poll = select.poll()
-        self._poll.register(line, select.POLLIN)
-        self._poll.register(control, select.POLLIN)
+        self._feed = feed
+        self._prints = Prints(feed, control)
+        for end in (line, control, feed):
+            self._poll.register(end, select.POLLIN)
         self._limit: float | None = None
         self._memory_mb = 0
         self.pid: int | None = None
@@ -104,9 +108,10 @@ class Cell:
     def start(self) -> bool:
         """Wait until the child has loaded its modules; whether it has."""
         ready = self._next("ready", lambda _message: None, time.monotonic() + START_SECONDS)
-        if ready is not None:
-            self.pid, self.cpu_seconds = ready["ready"], ready["cpu"]
-        return ready is not None
+        if ready is None or not self.settle():
+            return False
+        self.pid, self.cpu_seconds = ready["ready"], ready["cpu"]
+        return True
 
     def is_alive(self) -> bool:
         """Whether the child, idle, is there still."""
@@ -126,13 +131,18 @@ class Cell:
         self._order(f"lease {until:.3f}\n")
 
     def ask(
-        self, request: dict[str, Any], told: Callable[[dict[str, Any]], None]
+        self,
+        request: dict[str, Any],
+        told: Callable[[dict[str, Any]], None],
+        heard: Heard | None = None,
     ) -> dict[str, Any] | None:
         """Have the child run an order; its answer, None when it ended without one.
 
-        What it says meanwhile goes to `told`.
+        What it says meanwhile goes to `told`, what is printed to `heard`: until `settle`, or until
+        it is buried.
         """
         self.runs += 1
+        self._prints.begin(heard)
         try:
             self._line.send(request)
         except OSError:
@@ -141,6 +151,11 @@ class Cell:
         if answer is not None:
             self.rss_mb, self.cpu_seconds = answer["rss"], answer["cpu"]
         return answer
+
+    def settle(self) -> bool:
+        """Wait until all has come that was printed in the run; False when it cannot be told from
+        what the next one would print."""
+        return self._prints.settle()
 
     def end(self, grace: float = GRACE_SECONDS, *, with_stack: bool = False) -> None:
         """Begin to end the child and all below it; from any thread, as often as need be.
@@ -163,20 +178,19 @@ class Cell:
             self._limit = time.monotonic() + LIMIT_SECONDS
         data = bytearray()
         reason = "lost"
-        self._control.settimeout(LOOK_SECONDS)
-        while True:
-            try:
-                chunk = self._control.recv(65536)
-            except TimeoutError:
-                if time.monotonic() < self._limit:
-                    continue
+        while self._control.fileno() >= 0:
+            if self._prints.wait(LOOK_SECONDS):
+                try:
+                    chunk = self._control.recv(65536)
+                except OSError:
+                    break
+                if not chunk:
+                    break
+                data += chunk
+            elif time.monotonic() > self._limit:
                 reason = "stuck"
                 break
-            except OSError:
-                break
-            if not chunk:
-                break
-            data += chunk
+        self._prints.listen()
         self._close()
         if reason != "stuck":
             self._warden.wait()
@@ -191,6 +205,8 @@ class Cell:
         """The first message with this word, None when the child has ended before."""
         while True:
             found = {descriptor for descriptor, _ in self._poll.poll(LOOK_SECONDS * 1000)}
+            if self._prints.fileno() in found and not self._prints.listen():
+                self._poll.unregister(self._feed)
             if self._line.fileno() in found:
                 # Before anything else: a child may have ended after its answer.
                 try:
@@ -203,7 +219,7 @@ class Cell:
                 except (BadFrame, TypeError, KeyError, ValueError):
                     self._poll.unregister(self._line)
                     self.end(0)
-            elif found:
+            elif self._control.fileno() in found:
                 return None
             now = time.monotonic()
             if until is not None and now > until:
@@ -234,7 +250,7 @@ class Cell:
             self._warden.send_signal(signal.SIGCONT)
 
     def _close(self) -> None:
-        for end in (self._control, self._socket):
+        for end in (self._control, self._socket, self._feed):
             _close(end)
 
 

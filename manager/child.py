@@ -17,20 +17,26 @@ import signal
 import socket
 import sys
 import threading
+import time
+from collections import deque
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import exact_json
 from jobs import registry
 from jobs.context import Context
 from manager.assignment import Assignment
 from manager.executor import run
+from manager.feed import MARK
 from manager.frames import Line
 from manager.outcome import FATAL, SUCCEEDED, Outcome, Usage
-from manager.warden import MARK, STACK_SIGNAL
+from manager.warden import STACK_SIGNAL
 
 PROGRESS_SECONDS = 0.1
 MAX_LOGGED = 4_000
+# So many records are passed on within `PROGRESS_SECONDS`, and wait for the next such time.
+MOST_RECORDS = 100
+OWN_LOGGER = "capataz.job"
 _SPARED = (signal.SIGTERM, signal.SIGINT)
 _forking = threading.local()
 # What a record says besides: all but its own fields, and those that the manager knows.
@@ -51,27 +57,32 @@ class Order(NamedTuple):
 class Child:
     """Answers what comes on the line until it ends."""
 
-    def __init__(self, line: Line, stop: int, output: int) -> None:
+    def __init__(self, line: Line, stop: int, streams: Sequence[int]) -> None:
+        """`streams` are its output and errors, whatever the job does to its own."""
         self._line = line
         self._stop = stop
-        self._output = output
+        self._streams = streams
         self._pid = os.getpid()
         self._current: Assignment | None = None
         self._told = False
         self._news = threading.Event()
         self._gauge = Gauge()
+        self._forwarder = _Forwarder(line, self._news)
 
     def serve(self) -> None:
         """Run orders until the manager closes the line."""
         for duty in (self._listen, self._tell):
             threading.Thread(target=duty, name=f"capataz-{duty.__name__}", daemon=True).start()
-        logger = logging.getLogger("capataz.job")
-        logger.addHandler(_Forwarder(self._line))
-        logger.setLevel(logging.INFO)
+        for name in (None, OWN_LOGGER):
+            logger = logging.getLogger(name)
+            logger.addHandler(self._forwarder)
+            logger.setLevel(logging.INFO)
+        # Handlers that a job gives the root must not print what is passed on.
         logger.propagate = False
         os.register_at_fork(
             before=_hold_signals, after_in_parent=_release_signals, after_in_child=self._forsake
         )
+        self._mark()
         self._line.send({"ready": self._pid, "cpu": self._gauge.cpu_seconds()})
         with contextlib.suppress(EOFError):
             while True:
@@ -80,7 +91,6 @@ class Child:
 
     def _answer(self, order: Order) -> None:
         threads = threading.active_count()
-        os.write(self._output, MARK)
         self._gauge.start()
         assignment = self._current = Assignment(order)
         # Read after it is current: who is told later than this finds it there.
@@ -95,6 +105,8 @@ class Child:
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # the job may have closed or replaced it
                 stream.flush()
+        with contextlib.suppress(OSError):
+            self._forwarder.pass_on()
         answer = {
             "usage": self._gauge.usage(),
             "cpu": self._gauge.cpu_seconds(),
@@ -102,11 +114,18 @@ class Child:
             "told": told,
             "spent": _is_anything_left() or threading.active_count() > threads,
         }
+        self._mark()
         try:
             self._line.send({"outcome": outcome, **answer})
         except exact_json.BadJson:
             fault = Outcome(FATAL, outcome.run_seconds, error_type="BadOutcome", message="")
             self._line.send({"outcome": fault, **answer})
+
+    def _mark(self) -> None:
+        """What is printed from now on is of another run."""
+        for stream in self._streams:
+            os.set_blocking(stream, True)  # the job may have changed that
+            os.write(stream, MARK)
 
     def _make_context(
         self, job_id: str, attempt: int, lease: int, timeout: float
@@ -131,7 +150,7 @@ class Child:
         return any(events & select.POLLIN for _, events in poll.poll(milliseconds))
 
     def _tell(self) -> None:
-        """Pass on the latest progress, at most ten times a second."""
+        """Pass on the latest progress, and records that waited, at most ten times a second."""
         pause = threading.Event()
         while self._news.wait():
             self._news.clear()
@@ -142,6 +161,8 @@ class Child:
                 with contextlib.suppress(OSError):
                     told = [latest.percent, latest.message]
                     self._line.send({"progress": told, "of": current.order.lease})
+            with contextlib.suppress(OSError):
+                self._forwarder.pass_on()
             pause.wait(PROGRESS_SECONDS)
 
     def _forsake(self) -> None:
@@ -166,24 +187,55 @@ class _TellingContext(Context):
 
 
 class _Forwarder(logging.Handler):
-    """Sends what a job logs to the manager, whose log it belongs in."""
+    """Sends what a job logs to the manager: at once, unless it is more than anybody reads. Then
+    only the latest waits until it can be sent."""
 
-    def __init__(self, line: Line) -> None:
+    def __init__(self, line: Line, news: threading.Event) -> None:
         super().__init__()
         self._line = line
+        self._news = news
+        self._waiting: deque[list[Any]] = deque()
+        self._lost = 0
+        self._sent = 0
+        self._since = 0.0
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
-            more = {
-                name: value if isinstance(value, bool | int | float) else str(value)[:MAX_LOGGED]
-                for name, value in vars(record).items()
-                if name not in _NOT_MORE
-            }
-            self._line.send({"log": [record.levelno, self.format(record)[:MAX_LOGGED], more]})
+            self._waiting.append(self._told(record))
+            now = time.monotonic()
+            if now - self._since >= PROGRESS_SECONDS:
+                self._since, self._sent = now, 0
+            if self._sent < MOST_RECORDS:
+                self.pass_on()
+                return
+            if len(self._waiting) > MOST_RECORDS:
+                self._waiting.popleft()
+                self._lost += 1
+            if not self._news.is_set():
+                self._news.set()
         except OSError:
             pass  # in a process that the job forked, nobody listens
         except Exception:
             self.handleError(record)
+
+    def pass_on(self) -> None:
+        """Send what waits. Raises `OSError`."""
+        with cast(threading.RLock, self.lock):
+            if self._waiting:
+                records, self._waiting = list(self._waiting), deque()
+                lost, self._lost = self._lost, 0
+                self._sent += len(records)
+                self._line.send({"logs": records, "lost": lost})
+
+    def _told(self, record: logging.LogRecord) -> list[Any]:
+        more = {
+            name: value if isinstance(value, bool | int | float) else str(value)[:MAX_LOGGED]
+            for name, value in vars(record).items()
+            if name not in _NOT_MORE
+        }
+        name = "" if record.name == OWN_LOGGER else record.name
+        text = self.format(record)[:MAX_LOGGED]
+        return [name, record.levelno, record.created, text, more]
 
 
 class Gauge:
@@ -266,7 +318,7 @@ def main(arguments: Sequence[str]) -> None:
     faulthandler.register(STACK_SIGNAL, int(stack_fd), all_threads=True, chain=False)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
-    output = os.dup(1)
+    streams = (os.dup(1), os.dup(2))
     registry.load(modules)
     line = Line(socket.socket(fileno=int(line_fd)))
-    Child(line, int(stop_fd), output).serve()
+    Child(line, int(stop_fd), streams).serve()

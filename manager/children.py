@@ -13,8 +13,11 @@ from jobs.context import Context
 from manager.assignment import Assignment
 from manager.autopsy import end_of, last_words
 from manager.cell import GRACE_SECONDS, Cell, Report
+from manager.feed import OUT
 from manager.gauge import Tree
+from manager.order_logs import STDERR, STDOUT, OrderLogs, RunLog
 from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
+from manager.prints import Heard
 from manager.processes import has_subreaper
 from manager.verdicts import judge, memory_mb_of, not_started, outcome_of
 from manager.warden import LAPSED
@@ -83,9 +86,11 @@ class Children:
     behind, and when it rests on more than 256 MiB.
     """
 
-    def __init__(self, modules: Sequence[str] = ()) -> None:
-        """`modules` are those with jobs that a child imports beside the built-in ones."""
+    def __init__(self, modules: Sequence[str] = (), logs: OrderLogs | None = None) -> None:
+        """`modules` are those with jobs that a child imports beside the built-in ones; `logs` gets
+        what jobs say."""
         self._modules = tuple(modules)
+        self._logs = logs or OrderLogs()
         self._lock = threading.Condition()
         self._idle: list[Cell] = []
         self._cells: set[Cell] = set()
@@ -103,16 +108,18 @@ class Children:
                 return Outcome(HANDED_BACK)
             self._runs.add(run)
         assignment.apart = run
+        said = RunLog(self._logs, assignment)
         # Read after it can be ended: who tells it later than this finds the run there.
         if assignment.told:
             run.end(Outcome(HANDED_BACK))
         try:
-            return self._run(assignment, run)
+            return self._run(assignment, run, said)
         except Exception:
             log.exception("a run in a child process was lost", job=assignment.id)
             lost = Outcome(CRASHED, error_type="Crashed", message="the job's process was lost")
             return run.leave() or lost
         finally:
+            said.end()
             run.leave()
             with self._lock:
                 self._runs.discard(run)
@@ -162,7 +169,7 @@ class Children:
         with self._lock:
             self._lock.wait_for(lambda: not self._runs, CLOSE_SECONDS)
 
-    def _run(self, assignment: Assignment, run: Run) -> Outcome:
+    def _run(self, assignment: Assignment, run: Run, said: RunLog) -> Outcome:
         order = assignment.order
         memory_mb = memory_mb_of(order.type)
         try:
@@ -170,14 +177,14 @@ class Children:
         except OSError as error:
             return not_started(f"could not be started: {error}")
         try:
-            return self._run_in(cell, assignment, run, memory_mb)
+            return self._run_in(cell, assignment, run, said, memory_mb)
         except BaseException:
             if cell in self._cells:
                 self._end_all([cell])
             raise
 
     def _run_in(
-        self, cell: Cell, assignment: Assignment, run: Run, memory_mb: int | None
+        self, cell: Cell, assignment: Assignment, run: Run, said: RunLog, memory_mb: int | None
     ) -> Outcome:
         order = assignment.order
         if not run.enter(cell):
@@ -191,7 +198,9 @@ class Children:
         assignment.context = context
         assignment.started = time.monotonic()
         spent_before = cell.cpu_seconds
-        answer = cell.ask(_request(order), lambda message: _hear(message, context, order.lease))
+        answer = cell.ask(
+            _request(order), lambda message: _hear(message, context, said), _heard_by(said)
+        )
         verdict = run.leave()
         if answer is None or verdict is not None:
             cell.end(0)
@@ -199,6 +208,7 @@ class Children:
             seconds = time.monotonic() - assignment.started
             return judge(assignment, answer, verdict, report, seconds, spent_before)
         outcome, spent = outcome_of(answer), bool(answer["spent"])
+        spent = not cell.settle() or spent
         self._give_back(cell, spent=spent)
         return outcome
 
@@ -272,11 +282,26 @@ def _request(order: Any) -> dict[str, Any]:
     }
 
 
-def _hear(message: dict[str, Any], context: Context, lease: int) -> None:
+def _heard_by(said: RunLog) -> Heard:
+    """Who takes what a run prints."""
+
+    def heard(kind: int, lost: int, text: bytes) -> None:
+        stream = STDOUT if kind == OUT else STDERR
+        said.lose(lost, stream)
+        said.write(stream, text)
+
+    return heard
+
+
+def _hear(message: dict[str, Any], context: Context, said: RunLog) -> None:
     """Take in what a child says during a run. Raises for what no child of ours says."""
     if "progress" in message:
-        if message["of"] == lease:
+        if message["of"] == context.lease:
             context.progress(*message["progress"])
         return
-    level, text, more = message["log"]
-    context.log.log(level, "%s", text, extra=more)
+    said.lose(message["lost"])
+    for name, level, at, text, more in message["logs"]:
+        head, end, rest = text.partition("\n")
+        fields = "".join(f" {field}={value}" for field, value in more.items())
+        said.record(level, f"{head}{fields}{end}{rest}", at)
+        context.log.log(level, "%s", text, extra=more | {"source": name} if name else more)

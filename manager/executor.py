@@ -31,20 +31,23 @@ class Executor:
         begin: Callable[[Assignment], bool],
         deliver: Deliver,
         run_apart: Callable[[Assignment], Outcome] | None = None,
+        run_here: Callable[[Assignment], Outcome] | None = None,
     ) -> None:
         """`begin` says whether the assignment is still to be run; `deliver` gets the outcome.
 
-        `run_apart` runs one in a child process; without it all run on the calling thread.
+        `run_apart` runs one in a child process; without it all run on the calling thread, which
+        `run_here` does, or `run`.
         """
         self._begin = begin
         self._deliver = deliver
-        self._run_apart = run_apart or run
+        self._run_here = run_here or run
+        self._run_apart = run_apart or self._run_here
 
     def execute(self, assignment: Assignment) -> None:
         """Run it unless it was ended while it waited; deliver the outcome."""
         assignment.worker = threading.current_thread().name
         if self._begin(assignment):
-            runner = self._run_apart if _needs_process(assignment.order) else run
+            runner = self._run_apart if _needs_process(assignment.order) else self._run_here
             self._deliver(assignment, runner(assignment))
 
 

@@ -18,18 +18,20 @@ from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
 from manager.consumption import LOOKS, ConsumptionWatchdog
-from manager.executor import Executor
+from manager.executor import Executor, run
 from manager.failure_detector import FailureDetector
 from manager.heartbeat import Heartbeat
 from manager.lanes import Lanes
 from manager.leases import Leases
 from manager.loop import Loop
+from manager.order_logs import OrderLogs
 from manager.outcome import Outcome
 from manager.pace import AHEAD_ORDERS, Pace
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
 from manager.roster import TICK_SECONDS, Roster
 from manager.scheduler import Scheduler
+from manager.scribe import Scribe
 from manager.supervisor import Duty, Parts, Supervisor
 from manager.watchman import Watchman
 from manager.writer import Writer
@@ -39,6 +41,7 @@ from settings import VERSION, Settings
 WATCH_SECONDS = 0.5
 CHILDREN_SECONDS = 10.0
 PROGRESS_SECONDS = 1.0
+LOGS_SECONDS = 1.0
 FOLD_SECONDS = 10.0
 FIRE_SECONDS = 0.5
 LOOK_SECONDS = 1.0
@@ -65,6 +68,8 @@ class _Core:
     pace: Pace
     writer: Writer
     heartbeat: Heartbeat
+    logs: OrderLogs
+    scribe: Scribe
 
     def deliver(self, assignment: Assignment, outcome: Outcome) -> None:
         """Take the outcome of an attempt, if nothing else has ended it."""
@@ -86,7 +91,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
     bell = Bell(database)
     core = _core(settings, database, name, lifeline, bell)
     lifeline.changed = core.heartbeat.tick
-    children = Children(settings.jobs)
+    children = Children(settings.jobs, core.logs)
     core.heartbeat.renewed = lambda at: children.renewed(at + LEASE_PART * settings.stale_seconds)
     heartbeat = core.heartbeat
     roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
@@ -129,7 +134,9 @@ def _core(
 ) -> _Core:
     leases = Leases(settings.stale_seconds)
     pace = Pace()
-    writer = Writer(database, name, leases, pace, bell.ring)
+    logs = OrderLogs()
+    scribe = Scribe(database, logs)
+    writer = Writer(database, name, leases, pace, bell.ring, scribe.before_finish)
     return _Core(
         settings,
         database,
@@ -144,12 +151,14 @@ def _core(
         pace,
         writer,
         Heartbeat(database, name, leases, writer.put, lambda: lifeline.proof),
+        logs,
+        scribe,
     )
 
 
 def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
     lanes = Lanes(core.settings.queues)
-    executor = Executor(core.leases.begin, core.deliver, run_apart)
+    executor = Executor(core.leases.begin, core.deliver, run_apart, core.logs.listening(run))
 
     def make() -> Claimer:
         return Claimer(
@@ -209,6 +218,7 @@ def _duties(
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
         Duty("roster", roster.tick, TICK_SECONDS, alone=True),
         Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
+        Duty("logs", core.scribe.tick, LOGS_SECONDS),
         Duty("watchman", watchman.tick, WATCH_SECONDS, alone=True),
         Duty("children", children.tick, CHILDREN_SECONDS, alone=True),
         Duty("rescuer", rescuer.tick, rescue_seconds),

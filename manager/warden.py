@@ -1,9 +1,10 @@
 """The warden of one child process: starts it, and sees to it that nothing of it is left.
 
-A process of little weight, which loads next to nothing. Its arguments are CONTROL,LINE,MANAGER and
-the child's command: CONTROL is the descriptor of its own socket, LINE that of the child's, MANAGER
-the process that it works for. It is the child's parent and a subreaper, so all that the child
-starts stays below it, daemons too.
+A process of little weight, which loads next to nothing. Its arguments are CONTROL,LINE,FEED,MANAGER
+and the child's command: CONTROL is the descriptor of its own socket, LINE that of the child's, FEED
+that of the pipe by which it passes on what the child and all below it print, MANAGER the process
+that it works for. It is the child's parent and a subreaper, so all that the child starts stays
+below it, daemons too.
 
 On the socket it takes lines. `limit MIB` bounds the memory of the child and all below it. `end
 MILLISECONDS STACK` ends them; with a grace, they are told, and have so long to end by themselves.
@@ -23,6 +24,7 @@ import select
 import signal
 import time
 
+from manager.feed import Feed
 from manager.processes import (
     SET_PDEATHSIG,
     SET_SUBREAPER,
@@ -32,11 +34,11 @@ from manager.processes import (
     resident_kib,
     share_kib,
 )
-from manager.tail import Tail
+from manager.tail import KEEP, Tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
 MOST_PROCESSES = 64
 LOOK_SECONDS = 0.25
@@ -45,8 +47,8 @@ STACK_SECONDS = 0.5
 # Writing a stack takes no longer than this once it has begun.
 STACK_PAUSE_SECONDS = 0.05
 
-# Begins the output of each run: what stands before it is of earlier ones.
-MARK = b"\0capataz: a run begins\0\n"
+# The manager gets so long to take what was printed last.
+FEED_SECONDS = 1.0
 
 # Told to write its stacks, a child loses no signal that a job might want for itself.
 STACK_SIGNAL = getattr(signal, "SIGRTMAX", signal.SIGUSR2)
@@ -66,10 +68,12 @@ def _try(call: Callable[..., object], *arguments: object) -> None:
 class Warden:
     """Watches one child until it and all below it have ended."""
 
-    def __init__(self, control: int, line: int, manager: int, command: list[str]) -> None:
+    def __init__(
+        self, control: int, line: int, feed: int, manager: int, command: list[str]
+    ) -> None:
         self._control = control
         self._manager = manager
-        self._output = Tail()
+        self._feed = Feed(feed, KEEP)
         self._stack = Tail()
         self._lines = b""
         self._reason = BY_ITSELF
@@ -86,14 +90,15 @@ class Warden:
         self._crowded = False
         told, self._tell = os.pipe()
         passed = [line, told, self._stack.sink]
-        self._child = self._start([*command, *map(str, passed)], passed)
-        for descriptor in (*passed, self._output.sink):
+        streams = self._feed.open()
+        self._child = self._start([*command, *map(str, passed)], passed, streams)
+        for descriptor in (*passed, *streams):
             os.close(descriptor)
 
     def watch(self) -> None:
         """Do all of a warden's work."""
         poll = select.poll()
-        for descriptor in (self._control, self._output.source, self._stack.source):
+        for descriptor in (self._control, *self._feed.sources, self._stack.source):
             poll.register(descriptor, select.POLLIN)
         if hasattr(os, "pidfd_open"):
             poll.register(os.pidfd_open(self._child), select.POLLIN)
@@ -108,6 +113,7 @@ class Warden:
                     self._abandon()
                 elif not self._drain(descriptor):
                     poll.unregister(descriptor)
+            self._feed.pass_on()
             self._reap()
             self._hold_lease()
             if self._due is None and time.monotonic() - self._looked >= self._interval():
@@ -116,17 +122,19 @@ class Warden:
         if not self._manager_gone:
             self._report()
 
-    def _start(self, command: list[str], passed: list[int]) -> int:
+    def _start(self, command: list[str], passed: list[int], streams: Sequence[int]) -> int:
         warden = os.getpid()
         pid = os.fork()
         if pid == 0:
             try:
-                self._become(command, passed, warden)
+                self._become(command, passed, streams, warden)
             finally:
                 os._exit(127)
         return pid
 
-    def _become(self, command: list[str], passed: list[int], warden: int) -> None:
+    def _become(
+        self, command: list[str], passed: list[int], streams: Sequence[int], warden: int
+    ) -> None:
         """In the new process: be the child."""
         os.setsid()
         prctl(SET_PDEATHSIG, signal.SIGKILL)
@@ -135,7 +143,7 @@ class Warden:
         for number in _IGNORED:
             signal.signal(number, signal.SIG_DFL)
         nothing = os.open(os.devnull, os.O_RDONLY)
-        for source, target in ((nothing, 0), (self._output.sink, 1), (self._output.sink, 2)):
+        for target, source in enumerate((nothing, *streams)):
             os.dup2(source, target)
         for descriptor in passed:
             os.set_inheritable(descriptor, True)
@@ -155,15 +163,15 @@ class Warden:
         """How long may pass until there is something to do unasked."""
         if self._due is not None:
             return min(QUICK_SECONDS, max(0.0, self._due - time.monotonic()))
-        return max(0.0, min(self._looked + self._interval(), self._lapse) - time.monotonic())
+        unasked = min(self._looked + self._interval(), self._lapse) - time.monotonic()
+        return max(0.0, min(unasked, self._feed.patience()))
 
     def _drain(self, descriptor: int) -> bool:
         """Take what came through a pipe of the child's; whether more can come."""
-        for tail in (self._output, self._stack):
-            if descriptor == tail.source:
-                tail.read()
-                return tail.open
-        return True
+        if descriptor == self._stack.source:
+            self._stack.read()
+            return self._stack.open
+        return descriptor not in self._feed.sources or self._feed.drain(descriptor)
 
     def _watch_manager(self) -> int | None:
         """A descriptor that tells the manager's end, also when somebody else, such as a process
@@ -292,8 +300,8 @@ class Warden:
             self._reap()
 
     def _report(self) -> None:
-        output = self._output.last()
-        output = output[output.rfind(MARK) + len(MARK) :] if MARK in output else output
+        self._feed.finish(FEED_SECONDS)
+        output = bytes(self._feed.text[-KEEP:])
         stack = self._stack.last()
         head = (
             f"{self._reason} {self._status} {self._cpu:.6f} {self._peak_kib} {self._used_mib} "
@@ -313,10 +321,10 @@ _IGNORED = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 def main(arguments: list[str]) -> None:
     """Be the warden that these arguments ask for."""
-    control, line, manager = map(int, arguments[0].split(","))
-    for descriptor in (control, line):
+    control, line, feed, manager = map(int, arguments[0].split(","))
+    for descriptor in (control, line, feed):
         os.set_inheritable(descriptor, False)
     for number in _IGNORED:
         signal.signal(number, signal.SIG_IGN)
     prctl(SET_SUBREAPER, 1)
-    Warden(control, line, manager, arguments[1:]).watch()
+    Warden(control, line, feed, manager, arguments[1:]).watch()

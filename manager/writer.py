@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from queue import Empty, SimpleQueue
 
 import structlog
@@ -44,7 +44,11 @@ class Writer:
         leases: Leases,
         pace: Pace,
         ring: Callable[[], None],
+        before_finish: Callable[[Sequence[Ending]], None] = lambda _part: None,
     ) -> None:
+        """`before_finish` writes what must be there when an outcome is; it may raise
+        `DatabaseAway`."""
+        self._before_finish = before_finish
         self._database = database
         self._manager = manager
         self._leases = leases
@@ -119,6 +123,7 @@ class Writer:
 
     def _write(self, part: list[Ending]) -> None:
         try:
+            self._before_finish(part)
             late = self._finish(part)
         except DatabaseAway:
             # However long it takes: nobody else's record can be harmed, since each outcome counts

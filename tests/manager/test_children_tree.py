@@ -212,6 +212,7 @@ def test_a_warden_loads_next_to_nothing() -> None:
     done = subprocess.run(command, check=True, capture_output=True, text=True)
     loaded = set(done.stdout.split())
     assert {name for name in loaded if name.startswith("manager.")} == {
+        "manager.feed",
         "manager.processes",
         "manager.tail",
         "manager.warden",

@@ -1,69 +1,10 @@
-"""The tables, the states of an order, and the one table of legal moves between them.
-
-Times are milliseconds since 1970 UTC in a BIGINT on both databases: one arithmetic, no time zone.
-Ids are UUIDv7, 16 bytes wide on both.
-"""
+"""The tables of orders: what they are, were, and left behind."""
 
 from __future__ import annotations
 
-import uuid
-from typing import Any, Final
-
 import peewee
 
-PENDING: Final = "pending"
-WIP: Final = "wip"
-COMPLETED: Final = "completed"
-RETRIEVED: Final = "retrieved"
-FAILED: Final = "failed"
-CANCELLED: Final = "cancelled"
-STATUSES: Final = (PENDING, WIP, COMPLETED, RETRIEVED, FAILED, CANCELLED)
-ENDED: Final = (COMPLETED, RETRIEVED, FAILED, CANCELLED)
-
-# Before it exists and after it is deleted an order has no status.
-NOTHING: Final = ""
-
-MOVES: Final[dict[str, frozenset[str]]] = {
-    NOTHING: frozenset({PENDING}),
-    PENDING: frozenset({WIP, CANCELLED}),
-    WIP: frozenset({PENDING, COMPLETED, FAILED, CANCELLED}),
-    COMPLETED: frozenset({RETRIEVED, NOTHING}),
-    RETRIEVED: frozenset({NOTHING}),
-    FAILED: frozenset({PENDING, NOTHING}),
-    CANCELLED: frozenset({PENDING, NOTHING}),
-}
-
-# Stored as numbers because claims walk them in order.
-PRIORITIES: Final = {"high": 1, "normal": 2, "low": 3}
-PRIORITY_NAMES: Final = {number: name for name, number in PRIORITIES.items()}
-
-# The row of `queue` that stands for all of them when everything is paused.
-ALL_QUEUES: Final = "*"
-
-database = peewee.DatabaseProxy()
-
-
-class OrderId(peewee.Field):
-    """A UUID that Python sees as its canonical text."""
-
-    field_type = "UUID"
-
-    def db_value(self, value: Any) -> Any:
-        if value is None or isinstance(value, bytes):
-            return value
-        identity = uuid.UUID(str(value))
-        return identity.bytes if isinstance(database.obj, peewee.SqliteDatabase) else str(identity)
-
-    def python_value(self, value: Any) -> str | None:
-        if value is None:
-            return None
-        return str(uuid.UUID(bytes=value) if isinstance(value, bytes) else value)
-
-
-class Table(peewee.Model):
-    class Meta:
-        database = database
-        legacy_table_names = False
+from models.base import OrderId, Table
 
 
 class JobOrder(Table):
@@ -135,6 +76,28 @@ class Attempt(Table):
         primary_key = peewee.CompositeKey("order_id", "lease")
 
 
+class JobLog(Table):
+    """A page of the lines that a run of an order said; `seq` is the number of its last.
+
+    Numbers begin with the lease, so that they grow. `dropped` lines are lost, in it and before it.
+    `content` is JSON, a list of [ms since 1970, stream, level, text].
+    """
+
+    order_id = OrderId()
+    seq = peewee.BigIntegerField()
+    first = peewee.BigIntegerField()
+    lease = peewee.BigIntegerField()
+    attempt = peewee.IntegerField()
+    lines = peewee.IntegerField()
+    dropped = peewee.BigIntegerField()
+    size = peewee.IntegerField()
+    content = peewee.TextField()
+
+    class Meta:
+        table_name = "job_log"
+        primary_key = peewee.CompositeKey("order_id", "seq")
+
+
 class Event(Table):
     """Something that happened; one row may stand for many orders that a statement moved.
 
@@ -187,57 +150,6 @@ class Queue(Table):
         table_name = "queue"
 
 
-class Manager(Table):
-    """A manager process, its own heartbeat and stale time, and its proof of life."""
-
-    id = peewee.TextField(primary_key=True)
-    host = peewee.TextField()
-    pid = peewee.IntegerField()
-    version = peewee.TextField()
-    transport = peewee.TextField()
-    state = peewee.TextField()
-    slots = peewee.IntegerField()
-    queues = peewee.TextField(null=True)
-    heartbeat_ms = peewee.BigIntegerField()
-    stale_ms = peewee.BigIntegerField()
-    epoch = peewee.BigIntegerField(default=0)
-    proof = peewee.TextField(default="none")
-    started_on = peewee.BigIntegerField()
-    last_beat = peewee.BigIntegerField()
-    ended_on = peewee.BigIntegerField(null=True)
-    server = peewee.TextField(null=True)
-    process = peewee.TextField(null=True)
-    # NULL is not told; '' is none.
-    types = peewee.TextField(null=True)
-
-    class Meta:
-        table_name = "manager"
-
-
-class Worker(Table):
-    """A worker of a manager: what it does and uses, as its manager last said.
-
-    `cpu` is percent of one core. What is `lost` here was lost by a living manager; the workers of
-    a dead one are told by its own row. `seen_on` is when this was written.
-    """
-
-    id = peewee.TextField(primary_key=True)
-    manager = peewee.TextField()
-    number = peewee.IntegerField()
-    state = peewee.TextField()
-    kind = peewee.TextField()
-    cpu = peewee.DoubleField(null=True)
-    ram_mb = peewee.DoubleField(null=True)
-    assigned = peewee.IntegerField()
-    done = peewee.BigIntegerField()
-    order_id = OrderId(null=True)
-    seen_on = peewee.BigIntegerField()
-    lost_on = peewee.BigIntegerField(null=True)
-
-    class Meta:
-        table_name = "worker"
-
-
 class Idempotency(Table):
     """A client's key and what it once submitted, so that a repeat gets the first answer."""
 
@@ -251,39 +163,6 @@ class Idempotency(Table):
         table_name = "idempotency"
         primary_key = peewee.CompositeKey("owner", "key")
 
-
-class Schedule(Table):
-    """Orders to come by a cron expression: what they will be, and when the next one is due.
-
-    `next_fire` is NULL while nothing is due: paused. It always lies after `last_fire`, so that no
-    fire comes twice.
-    """
-
-    name = peewee.TextField(primary_key=True)
-    expression = peewee.TextField()
-    timezone = peewee.TextField()
-    type = peewee.TextField()
-    payload = peewee.TextField()
-    queue = peewee.TextField()
-    priority = peewee.SmallIntegerField()
-    max_attempts = peewee.IntegerField()
-    timeout_ms = peewee.BigIntegerField()
-    max_silence_ms = peewee.BigIntegerField(null=True)
-    tags = peewee.TextField(null=True)
-    owner = peewee.TextField(default="")
-    enabled = peewee.SmallIntegerField(default=1)
-    created_on = peewee.BigIntegerField()
-    changed_on = peewee.BigIntegerField()
-    next_fire = peewee.BigIntegerField(null=True)
-    last_fire = peewee.BigIntegerField(null=True)
-    last_order = OrderId(null=True)
-
-    class Meta:
-        table_name = "schedule"
-        constraints = [peewee.Check("next_fire > last_fire", name="schedule_forward")]
-
-
-TABLES: Final = (JobOrder, Attempt, Event, Tally, Queue, Manager, Idempotency, Schedule, Worker)
 
 # Only live states are indexed: what has ended costs the hot path nothing.
 JobOrder.add_index(
@@ -318,10 +197,3 @@ Event.add_index(
     )
 )
 Idempotency.add_index(Idempotency.index(Idempotency.created_on, name="idempotency_age"))
-Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
-Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))
-
-
-def bind(orm: Any) -> None:
-    """Make the tables speak to this database (peewee's `Database`)."""
-    database.initialize(orm)

@@ -1,0 +1,108 @@
+"""The tables of who works, and of what is to be done without being asked."""
+
+from __future__ import annotations
+
+import peewee
+
+from models.base import OrderId, Table
+
+
+class Manager(Table):
+    """A manager process, its own heartbeat and stale time, and its proof of life."""
+
+    id = peewee.TextField(primary_key=True)
+    host = peewee.TextField()
+    pid = peewee.IntegerField()
+    version = peewee.TextField()
+    transport = peewee.TextField()
+    state = peewee.TextField()
+    slots = peewee.IntegerField()
+    queues = peewee.TextField(null=True)
+    heartbeat_ms = peewee.BigIntegerField()
+    stale_ms = peewee.BigIntegerField()
+    epoch = peewee.BigIntegerField(default=0)
+    proof = peewee.TextField(default="none")
+    started_on = peewee.BigIntegerField()
+    last_beat = peewee.BigIntegerField()
+    ended_on = peewee.BigIntegerField(null=True)
+    server = peewee.TextField(null=True)
+    process = peewee.TextField(null=True)
+    # NULL is not told; '' is none.
+    types = peewee.TextField(null=True)
+
+    class Meta:
+        table_name = "manager"
+
+
+class Worker(Table):
+    """A worker of a manager: what it does and uses, as its manager last said.
+
+    `cpu` is percent of one core. What is `lost` here was lost by a living manager; the workers of
+    a dead one are told by its own row. `seen_on` is when this was written.
+    """
+
+    id = peewee.TextField(primary_key=True)
+    manager = peewee.TextField()
+    number = peewee.IntegerField()
+    state = peewee.TextField()
+    kind = peewee.TextField()
+    cpu = peewee.DoubleField(null=True)
+    ram_mb = peewee.DoubleField(null=True)
+    assigned = peewee.IntegerField()
+    done = peewee.BigIntegerField()
+    order_id = OrderId(null=True)
+    seen_on = peewee.BigIntegerField()
+    lost_on = peewee.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "worker"
+
+
+class Schedule(Table):
+    """Orders to come by a cron expression: what they will be, and when the next one is due.
+
+    `next_fire` is NULL while nothing is due: paused. It always lies after `last_fire`, so that no
+    fire comes twice.
+    """
+
+    name = peewee.TextField(primary_key=True)
+    expression = peewee.TextField()
+    timezone = peewee.TextField()
+    type = peewee.TextField()
+    payload = peewee.TextField()
+    queue = peewee.TextField()
+    priority = peewee.SmallIntegerField()
+    max_attempts = peewee.IntegerField()
+    timeout_ms = peewee.BigIntegerField()
+    max_silence_ms = peewee.BigIntegerField(null=True)
+    tags = peewee.TextField(null=True)
+    owner = peewee.TextField(default="")
+    enabled = peewee.SmallIntegerField(default=1)
+    created_on = peewee.BigIntegerField()
+    changed_on = peewee.BigIntegerField()
+    next_fire = peewee.BigIntegerField(null=True)
+    last_fire = peewee.BigIntegerField(null=True)
+    last_order = OrderId(null=True)
+
+    class Meta:
+        table_name = "schedule"
+        constraints = [peewee.Check("next_fire > last_fire", name="schedule_forward")]
+
+
+class Chore(Table):
+    """What one manager does for all: who has it, when it is due again, and what is left of it.
+
+    `data` is a JSON object that only its chore understands.
+    """
+
+    name = peewee.TextField(primary_key=True)
+    due_on = peewee.BigIntegerField()
+    manager = peewee.TextField()
+    data = peewee.TextField(null=True)
+
+    class Meta:
+        table_name = "chore"
+
+
+Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
+Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))
