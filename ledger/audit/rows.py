@@ -90,7 +90,7 @@ Check = Callable[[OrderState], bool]
 HOLDER_GONE = Rule(
     "holder_gone",
     "orders run under a holder that gave no sign of life for twice its stale time",
-    "the rescue took them back now; see why no manager did before",
+    "the rescue takes them back; see why no manager did before",
 )
 
 
