@@ -8,6 +8,9 @@ from typing import Any
 
 import structlog
 
+# So many names at most stand in a line; the events have them all.
+MOST_TOLD = 5
+
 
 def configure(log_format: str = "", level: int = logging.INFO) -> None:
     """Send all logging to standard error as `json` or `console`; unset means by the terminal."""

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import wraps
 from typing import Any
 
@@ -19,9 +19,11 @@ import ledger
 import logs
 import migrations
 from addresses import written
-from database import Database, DatabaseAway, sqlite_version
+from database import Database, DatabaseAway
+from database.durability import durability
 from jobs import registry
 from jobs.errors import JobError
+from ledger.audit import correct_levels, look
 from ledger.hints import Bell
 from models import ENDED, FAILED
 from settings import ROOT, VERSION, Settings, SettingsError, web_processes
@@ -168,20 +170,50 @@ def why(order_id: str) -> None:
 
 
 @cli.command()
+@click.option("--audit", is_flag=True, help="Look for what should not be; repairs nothing.")
+@click.option("--whole", is_flag=True, help="With --audit: look at every order, and count them.")
+@click.option("--correct", is_flag=True, help="Count the table, and correct the figures by it.")
 @command_errors
-def check() -> None:
-    """Print the settings and versions, and whether the database can be used; 1 when not."""
+def check(audit: bool, whole: bool, correct: bool) -> None:
+    """Print the settings and versions, and whether the database can be used; 1 when not, or when
+    the audit found something."""
     settings = Settings.from_env()
     for name, value in settings.shown().items():
         click.echo(f"{name:28} {value}")
     click.echo(f"{'WEB_CONCURRENCY':28} {web_processes(os.environ)}")
     registry.load(settings.jobs)
     click.echo(f"{'types':28} {', '.join(registry.names())}")
-    click.echo(f"{'version':28} {VERSION}, SQLite {sqlite_version()}, Python {sys.version[:6]}")
+    click.echo(f"{'version':28} {VERSION}, Python {sys.version.split()[0]}")
     database = Database(settings.database_url)
     _check_migrated(database)
     click.echo(f"{'managers':28} {_beating(database)} beating")
+    click.echo(f"{'database':28} {durability(database)}")
     click.echo("database reachable, schema up to date")
+    if correct:
+        wrong = correct_levels(database)
+        click.echo(f"{'corrected':28} {_differences(wrong) or 'nothing: they agreed'}")
+    if audit or whole:
+        _audit(database, round(settings.stale_seconds * 1000), whole=whole)
+
+
+def _audit(database: Database, stale_ms: int, *, whole: bool) -> None:
+    findings = look(database, stale_ms, whole=whole)
+    for found in findings:
+        click.echo(f"{'audit':28} {found.what}: {_some(found.where)}")
+        click.echo(f"{'':28} {found.remedy}")
+    if findings:
+        sys.exit(1)
+    click.echo(f"{'audit':28} nothing found")
+
+
+def _some(names: Sequence[str]) -> str:
+    more = f" and {len(names) - logs.MOST_TOLD} more" if len(names) > logs.MOST_TOLD else ""
+    return ", ".join(names[: logs.MOST_TOLD]) + more
+
+
+def _differences(wrong: dict[str, int]) -> str:
+    """By status, by how many orders the figures were off."""
+    return ", ".join(f"{status} {-difference:+,}" for status, difference in wrong.items())
 
 
 def _beating(database: Database) -> int:

@@ -110,11 +110,18 @@ def _cancelled(item: EventItem) -> str:
 def _rescued(item: EventItem) -> str:
     delay = item.data.get("delay_ms")
     soon = "" if delay is None else f"; it is due again in {span(delay)}"
-    return f"{_task(item)} taken back from {item.manager}, which gave no sign of life{soon}"
+    return f"{_task(item)} taken back from {item.manager}, which {_fate(item)}{soon}"
+
+
+_FATES = {"dead": "died", "gave up": "could not write down what it came to"}
+
+
+def _fate(item: EventItem) -> str:
+    return _FATES.get(str(item.data.get("holder")), "gave no sign of life")
 
 
 def _crashed(item: EventItem) -> str:
-    return f"{_task(item)} failed: it took {item.manager} down once too often"
+    return f"{_task(item)} failed: {item.manager}, which had it, {_fate(item)}; once too often"
 
 
 def _late(item: EventItem) -> str:
@@ -182,6 +189,24 @@ def _worker_replaced(item: EventItem) -> str:
     return f"worker {item.worker} hangs{during}: left behind, and another put in its place"
 
 
+def _retention(item: EventItem) -> str:
+    told = [f"{n} {what}" for what, n in item.data.items()]
+    return f"what was older than its retention deleted: {', '.join(told)}"
+
+
+def _audit(item: EventItem) -> str:
+    repaired = item.data.get("repaired")
+    mended = f", {repaired} repaired" if repaired else ""
+    whose = f" ({_task(item)})" if item.order_id else ""
+    return f"the audit found {item.data.get('what')}{whose}{mended}: {item.data.get('remedy')}"
+
+
+def _corrected(item: EventItem) -> str:
+    wrong = item.data.get("wrong")
+    told = [f"{s} was {n:+,} off" for s, n in wrong.items()] if isinstance(wrong, dict) else []
+    return "the figures were corrected by the table: " + ", ".join(told)
+
+
 SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "submitted": lambda i: f"{_task(i)} submitted",
     "claimed": _claimed,
@@ -214,4 +239,7 @@ SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "schedule_fired": lambda i: f"{_schedule(i)} fired: {_task(i)}",
     "schedule_run": lambda i: f"{_schedule(i)} run by hand: {_task(i)}",
     "schedule_missed": _schedule_missed,
+    "retention_deleted": _retention,
+    "audit_found": _audit,
+    "levels_corrected": _corrected,
 }

@@ -9,13 +9,13 @@ import structlog
 from database import Database
 from ledger import chores
 from ledger.audit import CHORE, Finding, audit
+from logs import MOST_TOLD
 
 EVERY_MS = 60_000
 # So long nobody else begins, should this manager end in the midst of it.
 HOLD_MS = 120_000
 # After an outage others need some time to do what they could not.
 STEADY_SECONDS = 60.0
-SHOWN = 5
 
 log = structlog.get_logger("capataz.manager")
 
@@ -52,13 +52,15 @@ class Auditor:
 
 
 def _tell(finding: Finding) -> None:
-    say = log.error if finding.is_open else log.warning
-    say(
-        "the audit found what should not be",
-        rule=finding.rule,
-        what=finding.what,
-        found=len(finding.where),
-        repaired=finding.repaired,
-        where=list(finding.where[:SHOWN]),
-        remedy=finding.remedy,
-    )
+    told = {
+        "rule": finding.rule,
+        "what": finding.what,
+        "found": len(finding.where),
+        "repaired": finding.repaired,
+        "where": list(finding.where[:MOST_TOLD]),
+        "remedy": finding.remedy,
+    }
+    if finding.is_open:
+        log.error("the audit found what should not be", **told)
+    else:
+        log.warning("the audit found what should not be", **told)

@@ -16,10 +16,13 @@ from click.testing import CliRunner, Result
 from flask.testing import FlaskClient
 
 import ledger
-from database import Database
+from database import Database, Sql
 from manage import cli
+from models import COMPLETED
+from tests import factories
 from tests.api.calls import SUM, problem, submit
 from tests.api.test_server import ROOT, Server, free_port
+from tests.ledger import evidence
 from tests.support import wait_until
 
 USAGE = 2
@@ -152,6 +155,37 @@ def test_every_command_works_in_another_folder(elsewhere: Path) -> None:
         status, order = link.call("POST", "/api/v1/add/2/5", Prefer="wait=20")
         assert (status, order["result"]) == (200, 7)
     assert (elsewhere / "there.db").exists()
+
+
+def checked(database: Database, *options: str) -> tuple[int, str]:
+    process = started(ROOT, database.url, "manage.py", "check", *options)
+    output, _ = process.communicate(timeout=60)
+    return process.returncode, output
+
+
+def test_a_check_says_how_durable_the_database_is(database: Database) -> None:
+    code, output = checked(database)
+    assert code == 0
+    # The tests' server does not wait for the disk.
+    expected = {"sqlite": "synchronous=full\n", "postgresql": "fsync=off"}[database.dialect]
+    assert expected in output
+    assert ("can lose orders" in output) is (database.dialect == "postgresql")
+
+
+def test_a_check_audits_and_corrects_when_asked(database: Database) -> None:
+    assert checked(database, "--audit")[1].splitlines()[-1].split() == ["audit", "nothing", "found"]
+    order = factories.order_in(database, COMPLETED)
+    forged = Sql("UPDATE job_order SET status = 'failed' WHERE id = :id")
+    database.write(lambda tx: tx.run(forged, {"id": database.key(order.id)}))
+    assert checked(database)[0] == 0
+    code, output = checked(database, "--audit", "--whole")
+    assert code == 1
+    assert order.id in output
+    assert "completed: 1 too many, failed: 1 too few" in output
+    code, output = checked(database, "--correct")
+    assert "completed -1, failed +1" in output
+    assert checked(database, "--correct")[1].count("they agreed") == 1
+    assert evidence.levels(database) == evidence.counted(database)
 
 
 @pytest.mark.parametrize("command", [("runserver",), ("check",)])

@@ -14,7 +14,8 @@ import ledger
 from api import cursors
 from api.event_presenter import SENTENCES, described, event
 from database import Database, Sql
-from ledger import Request, schedules
+from ledger import Request, retention, schedules
+from ledger.audit import audit, correct_levels
 from ledger.events import EventItem
 from ledger.ids import pack
 from ledger.workers import WorkerNews, report_workers
@@ -149,11 +150,26 @@ def test_orders_taken_back_in_sentences(client: FlaskClient, database: Database)
     assert item["manager"] == "m1"
 
 
+def test_house_keeping_in_sentences(client: FlaskClient, database: Database) -> None:
+    retention.tell(database, "m1", {"orders": 1_200, "events": 3})
+    order = factories.order_in(database, COMPLETED).id
+    forged = Sql("UPDATE job_order SET status = 'failed' WHERE id = :id")
+    database.write(lambda tx: tx.run(forged, {"id": database.key(order)}))
+    audit(database, "m1", 30_000, {})
+    correct_levels(database)
+    texts = [item["description"] for item in listed(client, "?kind=retention_deleted")]
+    assert texts == ["what was older than its retention deleted: 1200 orders, 3 events"]
+    found = [item["description"] for item in listed(client, "?kind=audit_found")]
+    assert any(text.startswith("the audit found ") and order in text for text in found)
+    (corrected,) = listed(client, "?kind=levels_corrected")
+    assert "completed was +1 off" in corrected["description"]
+
+
 def test_a_kind_without_a_sentence_is_told_by_its_name() -> None:
-    item = EventItem(1, 0, 0, "audit_found", None, None, None, {})
-    assert described(item) == "audit found"
-    assert described(item._replace(manager="m1")) == "m1: audit found"
-    assert described(item._replace(order_id=NOBODY)) == f"task {NOBODY}: audit found"
+    item = EventItem(1, 0, 0, "of_tomorrow", None, None, None, {})
+    assert described(item) == "of tomorrow"
+    assert described(item._replace(manager="m1")) == "m1: of tomorrow"
+    assert described(item._replace(order_id=NOBODY)) == f"task {NOBODY}: of tomorrow"
     for kind in ("retrying", "failed", "schedule_missed", "queue_paused", "cancelled"):
         bare = item._replace(kind=kind, order_id=NOBODY)
         assert event(bare)["description"], "older rows say less"
