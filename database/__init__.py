@@ -29,7 +29,7 @@ from database.drivers import (
     lock_path,
     sqlite_version,
 )
-from database.errors import DatabaseAway, SchemaMissing
+from database.errors import DatabaseAway, RowsLocked, SchemaMissing
 from database.statements import Row, Sql, Transaction, id_key, id_list
 from database.turn import Turn
 
@@ -44,6 +44,8 @@ _ACCESS_FAILURES: tuple[type[BaseException], ...] = (
     apsw.IOError,
     apsw.ReadOnlyError,
     psycopg.OperationalError,
+    # A server that was told to, as before a failover, or a standby.
+    psycopg.errors.ReadOnlySqlTransaction,
     psycopg.InterfaceError,
     peewee.OperationalError,
     peewee.InterfaceError,
@@ -85,13 +87,15 @@ class Database:
 
         A deadlock or a serialization failure repeats the whole of it, and so does, once, a
         connection that was lost before the commit: `work` must have no effect outside the
-        database. Raises `DatabaseAway`.
+        database. Raises `DatabaseAway`; as `RowsLocked` where `work` limits its wait for locks.
         """
         lost = self.dialect == "sqlite"
         for remaining in range(DEADLOCK_TRIES, -1, -1):
             try:
                 with self.session(), self._turn:
                     return self._transact(work)
+            except RowsLocked:
+                raise
             except DatabaseAway as error:
                 if lost or not error.nothing_done:
                     raise
@@ -217,6 +221,8 @@ def _translated(error: BaseException, *, nothing_done: bool = True) -> BaseExcep
     """What the caller gets to see of a failure: `DatabaseAway` for those that may pass."""
     if isinstance(error, psycopg.errors.DeadlockDetected | psycopg.errors.SerializationFailure):
         return error
+    if isinstance(error, psycopg.errors.LockNotAvailable):
+        return RowsLocked(_reason(error), nothing_done=nothing_done)
     if isinstance(error, _ACCESS_FAILURES):
         return DatabaseAway(_reason(error), nothing_done=nothing_done)
     if isinstance(error, psycopg.errors.UndefinedTable) or (
@@ -235,6 +241,7 @@ __all__ = [
     "Database",
     "DatabaseAway",
     "Row",
+    "RowsLocked",
     "SchemaMissing",
     "Sql",
     "Transaction",

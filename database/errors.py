@@ -14,5 +14,9 @@ class DatabaseAway(Exception):
         self.nothing_done = nothing_done
 
 
+class RowsLocked(DatabaseAway):
+    """Somebody keeps rows locked for longer than this transaction would wait."""
+
+
 class SchemaMissing(DatabaseAway):
     """The tables are not there: the database was never migrated."""

@@ -6,7 +6,7 @@ statement itself, with its history, event and tally. `models.MOVES` says which m
 
 from ledger.claim import claim, holdings, waits
 from ledger.death import Suspect, bury, process_mark, server_uptime, suspects
-from ledger.finish import finish
+from ledger.finish import Finished, finish, finish_free
 from ledger.ids import new_id, new_ids, parse_id, unpack
 from ledger.lifeline import Lifeline, Proof
 from ledger.managers import ManagerCard, ManagerRow, managers, register, retire
@@ -28,7 +28,7 @@ from ledger.orders import (
     UnknownOrder,
 )
 from ledger.renew import renew
-from ledger.rescue import MAX_CRASHES, backoff_ms, rescue, rescue_orphans
+from ledger.rescue import MAX_CRASHES, backoff_ms, rescue, rescue_orphans, rescue_own
 from ledger.steer import (
     PastAttempt,
     cancel,
@@ -51,6 +51,7 @@ __all__ = [
     "Beat",
     "Claimed",
     "Ending",
+    "Finished",
     "KeyReused",
     "KeySpent",
     "Lane",
@@ -79,6 +80,7 @@ __all__ = [
     "delete_many",
     "find",
     "finish",
+    "finish_free",
     "flow",
     "fold",
     "history",
@@ -95,6 +97,7 @@ __all__ = [
     "renew",
     "rescue",
     "rescue_orphans",
+    "rescue_own",
     "resume",
     "retire",
     "retrieve",

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 from database import Database, Row, Sql, Transaction
 from ledger.ids import text_id
@@ -21,10 +21,11 @@ _FINISH = """
         attempts = o.attempts - {uncounted}, crashes = o.crashes + {crashed},
         manager = CASE WHEN {to} = 'pending' THEN NULL ELSE o.manager END,
         worker = CASE WHEN {to} = 'pending' THEN NULL ELSE {worker} END,
-        started_on = CASE WHEN {to} = 'pending' THEN NULL ELSE {{now}} - {age_ms} END,
+        started_on = CASE WHEN {to} = 'pending' THEN NULL
+            ELSE {{now}} - {ago_ms} - {age_ms} END,
         run_ms = CASE WHEN {to} = 'pending' THEN NULL ELSE {run_ms} END,
         run_at = CASE WHEN {delay_ms} IS NULL THEN o.run_at ELSE {{now}} + {delay_ms} END,
-        completed_on = CASE WHEN {to} = 'pending' THEN NULL ELSE {{now}} END,
+        completed_on = CASE WHEN {to} = 'pending' THEN NULL ELSE {{now}} - {ago_ms} END,
         last_updated = {{now}}"""
 
 _NAMES = (
@@ -36,25 +37,38 @@ _NAMES = (
     "worker",
     "age_ms",
     "run_ms",
+    "ago_ms",
     "delay_ms",
 )
 
-FINISH = Sql(
-    sqlite=_FINISH.format(**{name: f":{name}" for name in _NAMES})
-    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id, lease",
-    postgres=_FINISH.format(**{name: f"i.{name}" for name in _NAMES}).replace("i.to", "i.goal")
-    + """
-    FROM unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:to AS text[]),
+_GIVEN = """unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:to AS text[]),
         CAST(:result AS text[]), CAST(:error AS text[]), CAST(:uncounted AS int[]),
         CAST(:crashed AS int[]), CAST(:worker AS text[]), CAST(:age_ms AS bigint[]),
-        CAST(:run_ms AS bigint[]), CAST(:delay_ms AS bigint[]))
-        AS i (id, lease, goal, result, error, uncounted, crashed, worker, age_ms, run_ms, delay_ms)
-    WHERE o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'
-    RETURNING o.id, o.lease""",
+        CAST(:run_ms AS bigint[]), CAST(:ago_ms AS bigint[]), CAST(:delay_ms AS bigint[]))
+        AS i (id, lease, goal, result, error, uncounted, crashed, worker, age_ms, run_ms, ago_ms,
+            delay_ms)"""
+_THOSE = "o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'"
+_ON_SQLITE = (
+    _FINISH.format(**{name: f":{name}" for name in _NAMES})
+    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id, lease"
+)
+_ON_POSTGRES = _FINISH.format(**{name: f"i.{name}" for name in _NAMES}).replace("i.to", "i.goal")
+
+FINISH = Sql(
+    sqlite=_ON_SQLITE,
+    postgres=f"{_ON_POSTGRES} FROM {_GIVEN} WHERE {_THOSE} RETURNING o.id, o.lease",
+)
+FINISH_FREE = Sql(
+    sqlite=_ON_SQLITE,
+    postgres=f"""
+    WITH i AS MATERIALIZED (
+        SELECT i.* FROM {_GIVEN} JOIN job_order AS o ON {_THOSE}
+        ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED)
+    {_ON_POSTGRES} FROM i WHERE o.id = i.id RETURNING o.id, o.lease""",
 )
 
 # An order that somebody keeps locked must not hold up those that end with it.
-PATIENCE = Sql("SET LOCAL lock_timeout = '2s'")
+PATIENCE = Sql("SET LOCAL lock_timeout = '500ms'")
 
 FIND_STATUS = Sql("SELECT lease, status, error FROM job_order WHERE id = :id")
 
@@ -75,39 +89,61 @@ def finish(
 
     What is lost changes nothing and leaves the event `late_result_discarded`. `repeated` says that
     an earlier try may have committed unseen: then an order that already is where this lease's
-    holder wanted it counts as moved. Raises `DatabaseAway`, also when somebody keeps one of the
-    orders locked.
+    holder wanted it counts as moved. Raises `DatabaseAway`, and as `RowsLocked` when somebody keeps
+    one of the orders locked.
     """
+    return _finish(database, manager, endings, repeated, FINISH).late
+
+
+def finish_free(
+    database: Database, manager: str, endings: Sequence[Ending], *, repeated: bool = False
+) -> Finished:
+    """The same, but waits for no order: one that somebody has locked is among the `locked`."""
+    return _finish(database, manager, endings, repeated, FINISH_FREE)
+
+
+class Finished(NamedTuple):
+    """Of some endings, those whose lease was lost, and those left for somebody's lock."""
+
+    late: list[Ending]
+    locked: list[Ending]
+
+
+def _finish(
+    database: Database, manager: str, endings: Sequence[Ending], repeated: bool, statement: Sql
+) -> Finished:
     ordered = sorted(endings, key=_by_id)
     first: dict[tuple[str, int], Ending] = {}
     for ending in ordered:
         first.setdefault((ending.id, ending.lease), ending)
 
-    def work(transaction: Transaction) -> list[Ending]:
+    def work(transaction: Transaction) -> Finished:
         if transaction.dialect == "postgresql":
             transaction.run(PATIENCE)
-        moved = _move(transaction, list(first.values()))
-        applied, lost = ordered, []
+        moved = _move(transaction, statement, list(first.values()))
+        applied, done = ordered, Finished([], [])
         if len(moved) < len(ordered):
             applied = [first[lease] for lease in first if lease in moved]
             took = set(map(id, applied))
-            lost = [ending for ending in ordered if id(ending) not in took]
-            lost = _discard(transaction, manager, lost, repeated)
+            missed = [ending for ending in ordered if id(ending) not in took]
+            done = _discard(transaction, manager, missed, repeated, moved)
         _record(transaction, manager, applied)
-        return lost
+        return done
 
-    return database.write(work) if ordered else []
+    return database.write(work) if ordered else Finished([], [])
 
 
-def _move(transaction: Transaction, endings: Sequence[Ending]) -> set[tuple[str, int]]:
+def _move(
+    transaction: Transaction, statement: Sql, endings: Sequence[Ending]
+) -> set[tuple[str, int]]:
     """Run the guarded statement; the orders that it moved, with their leases."""
     values = [(transaction.key(ending.id), *_values(ending)) for ending in endings]
     if transaction.dialect == "sqlite":
         sets = (dict(zip(_PARAMETERS, row, strict=True)) for row in values)
-        rows = transaction.many_rows(FINISH, sets)
+        rows = transaction.many_rows(statement, sets)
     else:
         columns = map(list, zip(*values, strict=True))
-        rows = transaction.rows(FINISH, dict(zip(_PARAMETERS, columns, strict=True)))
+        rows = transaction.rows(statement, dict(zip(_PARAMETERS, columns, strict=True)))
     return {(text_id(order_id), lease) for order_id, lease in rows}
 
 
@@ -124,15 +160,23 @@ def _was_ours(transaction: Transaction, key: Any, ending: Ending, found: Row) ->
 
 
 def _discard(
-    transaction: Transaction, manager: str, lost: list[Ending], repeated: bool
-) -> list[Ending]:
-    """Leave an event for each report that came too late; answers those that really are late."""
+    transaction: Transaction,
+    manager: str,
+    missed: list[Ending],
+    repeated: bool,
+    moved: Collection[tuple[str, int]],
+) -> Finished:
+    """Leave an event for each report that came too late; tells apart those that really are, and
+    those whose order was not moved although it could be: it is locked."""
     late: list[tuple[Ending, str]] = []
-    for ending in lost:
+    locked: list[Ending] = []
+    for ending in missed:
         key = transaction.key(ending.id)
         found = transaction.rows(FIND_STATUS, {"id": key})
         now = found[0] if found else (0, NOTHING, None)
-        if not (repeated and _was_ours(transaction, key, ending, now)):
+        if now[:2] == (ending.lease, WIP) and (ending.id, ending.lease) not in moved:
+            locked.append(ending)
+        elif not (repeated and _was_ours(transaction, key, ending, now)):
             late.append((ending, now[1]))
     if late:
         record = Record()
@@ -145,7 +189,7 @@ def _discard(
             now=[status for _, status in late],
         )
         record.write(transaction)
-    return [ending for ending, _ in late]
+    return Finished([ending for ending, _ in late], locked)
 
 
 def _record(transaction: Transaction, manager: str, endings: Sequence[Ending]) -> None:
@@ -179,6 +223,7 @@ def _attempt(transaction: Transaction, manager: str, ending: Ending) -> dict[str
         "manager": manager,
         "worker": ending.worker,
         "age_ms": ending.age_ms,
+        "ago_ms": ending.ago_ms,
         "run_ms": ending.run_ms,
         "error": ending.error,
     }

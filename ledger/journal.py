@@ -28,13 +28,10 @@ DROPPED = "dropped"
 LAST_WORDS_MS = 10_000
 
 # The lock keeps an order from being deleted meanwhile, and only that. One that is locked itself is
-# passed over or waited for.
+# passed over.
 _HELD = "SELECT id FROM job_order WHERE id {among}"
-_LOCK = _HELD + " ORDER BY id FOR KEY SHARE"
 EXISTING = Sql(_HELD)
-HELD = Sql(sqlite=_HELD, postgres=_LOCK)
-HELD_AND_FREE = Sql(sqlite=_HELD, postgres=_LOCK + " SKIP LOCKED")
-PATIENCE = Sql("SET LOCAL lock_timeout = '2s'")
+HELD = Sql(sqlite=_HELD, postgres=_HELD + " ORDER BY id FOR KEY SHARE SKIP LOCKED")
 
 INSERT = Sql("""
     INSERT INTO job_log (order_id, seq, first, lease, attempt, lines, dropped, size, content)
@@ -130,19 +127,18 @@ def log_page(
 
 
 def keep_lines(
-    database: Database, pages: Sequence[LogPage], trim: Collection[str], *, wait: bool = False
+    database: Database, pages: Sequence[LogPage], trim: Collection[str]
 ) -> tuple[list[LogPage], dict[str, int]]:
     """Write these pages; those that must be written later, and how much is kept of each order that
     is in `trim`, in bytes, when what is too much of it has been dropped.
 
     What is written once is not written again. A page of an order that is gone is dropped. One of
-    an order that somebody has locked comes back, or with `wait` is waited for. Raises
-    `DatabaseAway`.
+    an order that somebody has locked comes back. Raises `DatabaseAway`.
     """
     ids = sorted({page.id for page in pages})
 
     def work(transaction: Transaction) -> tuple[list[LogPage], dict[str, int]]:
-        held = _held(transaction, ids, wait=wait)
+        held = _among(transaction, HELD, ids)
         missing = [one for one in ids if one not in held]
         locked = _among(transaction, EXISTING, missing) if missing else set()
         transaction.many(INSERT, (_row(transaction, page) for page in pages if page.id in held))
@@ -174,12 +170,6 @@ def read_lines(database: Database, order_id: str, after: int = 0) -> Journal:
 def delete_lines(transaction: Transaction, ids: Any) -> None:
     """Forget what these orders (`transaction.ids`) have said."""
     transaction.run(DELETE, {"ids": ids})
-
-
-def _held(transaction: Transaction, ids: Iterable[str], *, wait: bool) -> set[str]:
-    if wait and transaction.dialect == "postgresql":
-        transaction.run(PATIENCE)
-    return _among(transaction, HELD if wait else HELD_AND_FREE, ids)
 
 
 def _among(transaction: Transaction, statement: Sql, ids: Iterable[str]) -> set[str]:

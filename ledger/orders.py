@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -131,7 +132,8 @@ class Ending:
 
     `to` is the status it moves to; towards `pending`, `delay_ms` from now is when it is due again
     (None keeps its place in line) and `uncounted` gives the attempt back. `spent` of `allowed`
-    attempts were used, or of crashes if it crashed: None when that is not known.
+    attempts were used, or of crashes if it crashed: None when that is not known. `ended` is when
+    the attempt did (monotonic seconds), `age_ms` how long before that its function began.
     """
 
     id: str
@@ -152,6 +154,12 @@ class Ending:
     spent: int | None = None
     allowed: int | None = None
     kind: str = field(default="")
+    ended: float | None = None
+
+    @property
+    def ago_ms(self) -> int:
+        """Milliseconds since the attempt ended: outcomes may wait long to be written."""
+        return 0 if self.ended is None else int((time.monotonic() - self.ended) * 1000)
 
     @property
     def keeps_history(self) -> bool:

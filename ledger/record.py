@@ -19,13 +19,15 @@ INSERT_TALLY = Sql(
 )
 
 
-# An attempt began when it is said to have begun, or so long ago; it ended then, or now.
+# An attempt began when it is said to have begun, or so long before its end; that was then, or so
+# long ago.
 INSERT_ATTEMPT = Sql("""
     INSERT INTO attempt (order_id, lease, number, outcome, manager, worker, started_on, ended_on,
         run_ms, error)
     VALUES (:id, :lease, :number, :outcome, :manager, :worker,
-        coalesce(CAST(:started_on AS BIGINT), {now} - CAST(:age_ms AS BIGINT)),
-        coalesce(CAST(:ended_on AS BIGINT), {now}), :run_ms, :error)""")
+        coalesce(CAST(:started_on AS BIGINT),
+            {now} - CAST(:ago_ms AS BIGINT) - CAST(:age_ms AS BIGINT)),
+        coalesce(CAST(:ended_on AS BIGINT), {now} - CAST(:ago_ms AS BIGINT)), :run_ms, :error)""")
 
 
 class _Count:
@@ -107,9 +109,10 @@ def bucket_of(run_ms: int) -> int:
 def keep_attempts(transaction: Transaction, attempts: Iterable[Mapping[str, Any]]) -> None:
     """Write ended attempts into the history, since their orders' rows will be reused.
 
-    `started_on` and `ended_on` are times in ms; without them `age_ms` ago, and now.
+    `started_on` and `ended_on` are times in ms; without them it ended `ago_ms` ago, and began
+    `age_ms` before that.
     """
-    unknown = {"started_on": None, "age_ms": None, "ended_on": None}
+    unknown = {"started_on": None, "age_ms": None, "ended_on": None, "ago_ms": 0}
     transaction.many(INSERT_ATTEMPT, [{**unknown, **attempt} for attempt in attempts])
 
 

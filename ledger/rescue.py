@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+from collections.abc import Collection
 from typing import Any
 
 from database import Database, Sql, Transaction
@@ -19,6 +20,10 @@ BATCH = 500
 SILENT = "no sign of life from {} for its stale time"
 GONE = "the process of {} is gone: nobody holds its lock"
 DEAD = "{} is gone: nobody holds its lock, nor took it again"
+GIVEN_UP = "{} could not write down what it came to"
+
+# What an event says of the holder.
+PROOFS = {SILENT: "silent", GONE: "dead", DEAD: "dead", GIVEN_UP: "gave up"}
 
 _COLUMNS = """o.id, o.lease, o.type, o.queue, o.manager, o.worker, o.attempts, o.crashes,
         o.started_on, o.last_updated"""
@@ -34,11 +39,18 @@ def _locking(selection: str, guard: str = "", also: str = "") -> Sql:
     )
 
 
-# A holder's own stale time decides; `:stale` is for orders whose manager's row is gone.
+# A holder's own stale time decides; `:stale` is for orders whose manager's row is gone. Of one that
+# beats, an order may have been left out because somebody had it locked: that it is not renewed says
+# nothing yet, and what it has given up it takes back itself.
 STALE = _locking(f"""
     SELECT {_COLUMNS} FROM job_order AS o LEFT JOIN manager AS m ON m.id = o.manager
     WHERE o.status = 'wip' AND o.last_updated < {{now}} - coalesce(m.stale_ms, :stale)
-        AND o.manager IS DISTINCT FROM CAST(:me AS TEXT)""")
+        AND o.manager IS DISTINCT FROM CAST(:me AS TEXT)
+        AND (m.id IS NULL OR m.ended_on IS NOT NULL OR m.last_beat < {{now}} - m.stale_ms)""")
+
+OWN = _locking(f"""
+    SELECT {_COLUMNS} FROM job_order AS o
+    WHERE o.status = 'wip' AND o.manager = :me AND o.last_updated < {{now}} - :stale""")
 
 # The proof is asked for again here: who lives has taken its lock anew, under another epoch. Its row
 # is locked too, since only locked rows are looked at again when a beat of it commits meanwhile.
@@ -70,7 +82,8 @@ def rescue(
     max_crashes: int = MAX_CRASHES,
     rng: random.Random | None = None,
 ) -> list[Rescued]:
-    """Take back every order whose holder gave no sign of life for the holder's own stale time.
+    """Take back every order for which, like its holder, there was no sign of life for the
+    holder's own stale time.
 
     Each goes back to pending after a jittered back-off, or ends as failed with `Crashed` at its
     `max_crashes`-th crash. At most 500 at a time. `stale_ms` is for holders that left no row; what
@@ -79,6 +92,24 @@ def rescue(
     sought = {"stale": stale_ms, "me": me, "most": BATCH}
     taking = _Taking(SILENT, max_crashes, rng)
     return database.write(lambda transaction: taking.back(transaction, STALE, sought))
+
+
+def rescue_own(
+    database: Database,
+    stale_ms: int,
+    me: str,
+    held: Collection[tuple[str, int]],
+    *,
+    max_crashes: int = MAX_CRASHES,
+    rng: random.Random | None = None,
+) -> list[Rescued]:
+    """The same for the orders of the manager `me`, who calls this, that it holds no more.
+
+    `held` are the leases (id, lease) that it had in hand before the call. Raises `DatabaseAway`.
+    """
+    sought = {"stale": stale_ms, "me": me, "most": BATCH}
+    taking = _Taking(GIVEN_UP, max_crashes, rng)
+    return database.write(lambda transaction: taking.back(transaction, OWN, sought, held))
 
 
 def rescue_orphans(
@@ -108,13 +139,19 @@ class _Taking:
 
     def __init__(self, reason: str, max_crashes: int, rng: random.Random | None) -> None:
         self._reason = reason
+        self._proof = PROOFS[reason]
         self._max_crashes = max_crashes
         self._chance = rng or random.Random()  # noqa: S311 (jitter, no secret)
 
     def back(
-        self, transaction: Transaction, selection: Sql, sought: dict[str, Any]
+        self,
+        transaction: Transaction,
+        selection: Sql,
+        sought: dict[str, Any],
+        held: Collection[tuple[str, int]] = (),
     ) -> list[Rescued]:
-        lost = [_lost(row) for row in transaction.rows(selection, sought)]
+        found = [_lost(row) for row in transaction.rows(selection, sought)]
+        lost = [order for order in found if (text_id(order["id"]), order["lease"]) not in held]
         if not lost:
             return []
         back = [order for order in lost if order["crashes"] + 1 < self._max_crashes]
@@ -128,7 +165,7 @@ class _Taking:
         transaction.many(TAKE_BACK, back)
         keep_attempts(transaction, [order | {"outcome": "worker_lost"} for order in back])
         transaction.many(GIVE_UP, dead)
-        _record(transaction, back, dead)
+        _record(transaction, self._proof, back, dead)
         return [_rescued(o, PENDING) for o in back] + [_rescued(o, FAILED) for o in dead]
 
 
@@ -166,7 +203,7 @@ def _rescued(order: dict[str, Any], status: str) -> Rescued:
 
 
 def _record(
-    transaction: Transaction, back: list[dict[str, Any]], dead: list[dict[str, Any]]
+    transaction: Transaction, proof: str, back: list[dict[str, Any]], dead: list[dict[str, Any]]
 ) -> None:
     record = Record()
     for orders, status, kind in ((back, PENDING, "rescued"), (dead, FAILED, "crashed")):
@@ -181,5 +218,6 @@ def _record(
                 attempts=[order["number"] for order in orders],
                 crashes=[order["crashes"] + 1 for order in orders],
                 delays=[order.get("delay_ms") for order in orders],
+                holder=proof,
             )
     record.write(transaction)

@@ -60,9 +60,11 @@ class Assignment:
             return None
         return self.started + self.order.timeout_ms / 1000  # type: ignore[no-any-return]
 
-    def age_ms(self) -> int | None:
-        """Milliseconds since the function began, None before."""
-        return None if self.started is None else int((time.monotonic() - self.started) * 1000)
+    def age_ms(self, at: float | None = None) -> int | None:
+        """Milliseconds since the function began, until now or `at` (monotonic); None before."""
+        if self.started is None:
+            return None
+        return int(((time.monotonic() if at is None else at) - self.started) * 1000)
 
     def tell_to_stop(self) -> None:
         """Set the job's `context.cancelled`; a thread cannot be made to look.

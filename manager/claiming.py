@@ -31,7 +31,11 @@ class Claiming:
         """End after the step under way; whether it did within `timeout` seconds."""
         with self._changing:
             self._stopped = True
-        return self._loop.stop(timeout)
+        if self._loop.stop(timeout):
+            return True
+        # What its claim under way may still bring is not for a manager that stops.
+        self._claimer.retire()
+        return False
 
     def alive(self) -> bool:
         # Not between the end of one loop and the start of the next.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 import time
 import traceback
@@ -48,7 +49,13 @@ class Executor:
         assignment.worker = threading.current_thread().name
         if self._begin(assignment):
             runner = self._run_apart if _needs_process(assignment.order) else self._run_here
-            self._deliver(assignment, runner(assignment))
+            me = os.getpid()
+            outcome = runner(assignment)
+            if os.getpid() != me:
+                # The job forked, and this is the copy's way back from it. The copy has no part in
+                # a manager: it would go on to run what waits, and answer for it.
+                os._exit(outcome.kind != SUCCEEDED)
+            self._deliver(assignment, outcome)
 
 
 def _needs_process(order: Any) -> bool:

@@ -17,8 +17,9 @@ from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
 from models import CANCELLED
 
-# A beat that takes longer has met a database in trouble: others may not have come through it.
-SLOW_SECONDS = 2.0
+# A beat that takes longer, of the stale time, has met a database in trouble: others may not have
+# come through it.
+SLOW_PART = 0.25
 
 log = structlog.get_logger("capataz.manager")
 
@@ -41,6 +42,7 @@ class Heartbeat:
         self._database = database
         self._manager = manager
         self._leases = leases
+        self._slow_seconds = SLOW_PART * leases.stale_seconds
         self._lock = threading.Lock()
         self._began: float | None = None
         self._failing = False
@@ -60,7 +62,7 @@ class Heartbeat:
                 self._missed(str(error))
                 return
             finally:
-                if time.monotonic() - at > SLOW_SECONDS:
+                if time.monotonic() - at > self._slow_seconds:
                     self._back = time.monotonic()
                 self._began = None
             self._leases.renewed(at)
@@ -82,7 +84,7 @@ class Heartbeat:
 
     def _hangs(self, now: float) -> bool:
         began = self._began
-        return began is not None and now - began > SLOW_SECONDS
+        return began is not None and now - began > self._slow_seconds
 
     def report_progress(self) -> None:
         """Write what jobs said of their progress since the last time."""

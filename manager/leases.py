@@ -21,6 +21,7 @@ class Leases:
     """
 
     def __init__(self, stale_seconds: float) -> None:
+        self.stale_seconds = stale_seconds
         self._trusted = stale_seconds * (1 - MARGIN)
         self._held: dict[str, Assignment] = {}
         self._let_go: set[tuple[str, int]] = set()
@@ -47,7 +48,9 @@ class Leases:
         return added
 
     def begin(self, assignment: Assignment) -> bool:
-        """A worker takes it up; False when it is not to be run any more."""
+        """A worker takes it up; False when it is not to be run any more, or others may have it."""
+        if self.lapsed():
+            return False
         return self._waiting.pop(assignment, self) is None and assignment in self._open
 
     def withdraw(self, assignment: Assignment) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import secrets
 import socket
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -13,6 +14,7 @@ from jobs import registry
 from ledger import Lifeline, ManagerCard, process_mark, register, server_uptime
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
+from manager.auditor import Auditor
 from manager.bookkeeper import Bookkeeper
 from manager.children import Children
 from manager.claimer import Claimer
@@ -21,11 +23,12 @@ from manager.consumption import LOOKS, ConsumptionWatchdog
 from manager.executor import Executor, run
 from manager.failure_detector import FailureDetector
 from manager.heartbeat import Heartbeat
+from manager.janitor import Janitor
 from manager.lanes import Lanes
 from manager.leases import Leases
 from manager.loop import Loop
 from manager.order_logs import OrderLogs
-from manager.outcome import Outcome
+from manager.outcome import ERROR, FATAL, SUCCEEDED, Outcome
 from manager.pace import AHEAD_ORDERS, Pace
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
@@ -44,11 +47,14 @@ PROGRESS_SECONDS = 1.0
 LOGS_SECONDS = 1.0
 FOLD_SECONDS = 10.0
 FIRE_SECONDS = 0.5
+DELETE_SECONDS = 1.0
+AUDIT_SECONDS = 20.0
 LOOK_SECONDS = 1.0
 RESCUES_PER_STALE_TIME = 6
 STALLED_POLLS = 10
 # When a manager that was stopped itself cannot end its work, its wardens do, before it is stale.
 LEASE_PART = 0.9
+RAN_ON = (SUCCEEDED, ERROR, FATAL)
 
 
 def manager_id() -> str:
@@ -72,9 +78,15 @@ class _Core:
     scribe: Scribe
 
     def deliver(self, assignment: Assignment, outcome: Outcome) -> None:
-        """Take the outcome of an attempt, if nothing else has ended it."""
-        if self.leases.settle(assignment):
+        """Take the outcome of an attempt. One that something else has ended counts no more: of a
+        thread that ran on, the ledger is told all the same, and says that it came too late."""
+        if self.leases.settle(assignment) or _ran_on(assignment, outcome):
             self.writer.put(assignment, outcome)
+
+
+def _ran_on(assignment: Assignment, outcome: Outcome) -> bool:
+    """Whether it is what a thread came to that did not look whether it was told to stop."""
+    return assignment.apart is None and assignment.started is not None and outcome.kind in RAN_ON
 
 
 def build(settings: Settings, database: Database) -> Supervisor:
@@ -91,9 +103,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
     bell = Bell(database)
     core = _core(settings, database, name, lifeline, bell)
     lifeline.changed = core.heartbeat.tick
-    children = Children(settings.jobs, core.logs)
-    core.heartbeat.renewed = lambda at: children.renewed(at + LEASE_PART * settings.stale_seconds)
-    heartbeat = core.heartbeat
+    heartbeat, children = core.heartbeat, _children(core)
     roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
     claiming = Claiming(_claimers(core, roster.watching(children.run)))
     core.pool.on_room = claiming.wake
@@ -156,6 +166,15 @@ def _core(
     )
 
 
+def _children(core: _Core) -> Children:
+    children = Children(core.settings.jobs, core.logs)
+    part = LEASE_PART * core.settings.stale_seconds
+    core.heartbeat.renewed = lambda at: children.renewed(at + part)
+    # The manager's row was written just now: what runs before the first beat has its end as well.
+    core.heartbeat.renewed(time.monotonic())
+    return children
+
+
 def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
     lanes = Lanes(core.settings.queues)
     executor = Executor(core.leases.begin, core.deliver, run_apart, core.logs.listening(run))
@@ -212,7 +231,7 @@ def _duties(
         """Whether others had the time to beat since an outage, seen from here or not."""
         return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
 
-    rescuer = Rescuer(database, core.name, settings.stale_seconds, is_steady)
+    rescuer = Rescuer(database, core.name, core.leases, settings.stale_seconds, is_steady)
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
@@ -231,6 +250,17 @@ def _duties(
             alone=True,
         ),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
+        Duty(
+            "janitor",
+            Janitor(database, core.name, settings.retention_hours).tick,
+            DELETE_SECONDS,
+            alone=True,
+        ),
+        Duty(
+            "auditor",
+            Auditor(database, core.name, settings.stale_seconds, is_steady).tick,
+            AUDIT_SECONDS,
+        ),
     )
 
 

@@ -23,8 +23,10 @@ from models import COMPLETED, FAILED, PENDING
 UNKNOWN_TYPE_DELAY_MS = 30_000
 
 
-def decide(assignment: Assignment, outcome: Outcome, chance: random.Random) -> Ending:
-    """The move that this outcome asks for.
+def decide(
+    assignment: Assignment, outcome: Outcome, chance: random.Random, ended: float | None = None
+) -> Ending:
+    """The move that this outcome asks for, of an attempt that ended now or then (monotonic).
 
     An error is retried after an exponential back-off with full jitter, or when the job asked to,
     as long as attempts are left; crashes are counted apart and use none up.
@@ -41,7 +43,8 @@ def decide(assignment: Assignment, outcome: Outcome, chance: random.Random) -> E
         assignment.worker,
         outcome.result,
         run_ms=None if outcome.run_seconds is None else round(outcome.run_seconds * 1000),
-        age_ms=assignment.age_ms(),
+        age_ms=assignment.age_ms(ended),
+        ended=ended,
     )
     if outcome.kind != SUCCEEDED:
         _unhappy(ending, order, outcome, chance)

@@ -41,23 +41,25 @@ class Scribe:
         """Write all that waits. Raises `DatabaseAway`."""
         if self._pages or self._logs.has_waiting():
             with self._writing:
-                self._write(self._pages, wait=False)
-                self._take_and_write(self._logs.waiting(), wait=False)
+                self._write(self._pages)
+                self._take_and_write(self._logs.waiting())
 
-    def before_finish(self, endings: Iterable[Ending]) -> None:
-        """Write what these runs have said, so that their outcomes may be. Raises `DatabaseAway`."""
+    def before_finish(self, endings: Iterable[Ending]) -> set[Key]:
+        """Write what these runs have said, so that their outcomes may be; those (id, lease) of
+        which some still waits, since somebody has the order locked. Raises `DatabaseAway`."""
         # In this order: before lines are taken from the one, the other says so.
         if not self._logs.has_waiting() and not self._has_taken:
-            return
+            return set()
         keys = [(ending.id, ending.lease) for ending in endings]
         if not self._logs.of(keys) and not self._has_taken:
-            return
+            return set()
         with self._writing:
             those = set(keys)
-            self._write([page for page in self._pages if (page.id, page.lease) in those], wait=True)
-            self._take_and_write(self._logs.of(keys), wait=True)
+            self._write([page for page in self._pages if (page.id, page.lease) in those])
+            self._take_and_write(self._logs.of(keys))
+            return those.intersection((page.id, page.lease) for page in self._pages)
 
-    def _take_and_write(self, keys: Iterable[Key], *, wait: bool) -> None:
+    def _take_and_write(self, keys: Iterable[Key]) -> None:
         self._has_taken = True
         try:
             new: list[LogPage] = []
@@ -68,44 +70,44 @@ class Scribe:
                     new.append(page)
                     size += page.size
                 if size > BATCH:
-                    self._add_and_write(new, wait=wait)
+                    self._add_and_write(new)
                     new, size = [], 0
-            self._add_and_write(new, wait=wait)
+            self._add_and_write(new)
         finally:
             self._has_taken = bool(self._pages)
 
-    def _add_and_write(self, new: list[LogPage], *, wait: bool) -> None:
+    def _add_and_write(self, new: list[LogPage]) -> None:
         self._pages += new
-        self._write(new, wait=wait)
+        self._write(new)
 
-    def _write(self, pages: Sequence[LogPage], *, wait: bool) -> None:
+    def _write(self, pages: Sequence[LogPage]) -> None:
         """Write these of the pages that wait; one that is passed over goes on waiting."""
         if not pages:
             return
         try:
-            later = self._keep(pages, wait=wait)
+            later = self._keep(pages)
         except DatabaseAway:
             raise
         except Exception:
             log.exception("lines of jobs were refused; trying them page by page")
-            later = self._keep_each(pages, wait=wait)
+            later = self._keep_each(pages)
         done = set(map(id, pages)) - set(map(id, later))
         self._pages = [page for page in self._pages if id(page) not in done]
 
-    def _keep_each(self, pages: Sequence[LogPage], *, wait: bool) -> list[LogPage]:
+    def _keep_each(self, pages: Sequence[LogPage]) -> list[LogPage]:
         later: list[LogPage] = []
         for page in pages:
             try:
-                later += self._keep([page], wait=wait)
+                later += self._keep([page])
             except DatabaseAway:
                 raise
             except Exception:
                 log.exception("lines of a job cannot be written; dropped", job=page.id)
         return later
 
-    def _keep(self, pages: Sequence[LogPage], *, wait: bool) -> list[LogPage]:
+    def _keep(self, pages: Sequence[LogPage]) -> list[LogPage]:
         trim = {page.id for page in pages if self._is_too_much(page)}
-        later, sizes = keep_lines(self._database, pages, trim, wait=wait)
+        later, sizes = keep_lines(self._database, pages, trim)
         for order_id in trim:
             self._remember(order_id, sizes.get(order_id, MOST_BYTES))
         return later

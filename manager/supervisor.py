@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -35,6 +36,8 @@ SIGN_OFF_SECONDS = 1.5
 LOOP_SECONDS = 5.0
 LEAST_SECONDS = 0.5
 WATCH_SECONDS = 1.0
+# A host's clock that is off by more than that, of what it was, has been set.
+CLOCK_SECONDS = 1.0
 
 log = structlog.get_logger("capataz.manager")
 
@@ -80,6 +83,7 @@ class Supervisor:
         self._reason = ASKED
         self._code = OK
         self._stopped = False
+        self._clock = _clock()
         self._scheduler = BackgroundScheduler(
             timezone="UTC",
             executors={"default": ThreadPoolExecutor(4)}
@@ -141,7 +145,10 @@ class Supervisor:
         until = time.monotonic() + parts.grace_seconds
         before = parts.writer.handed_back
         parts.heartbeat.state = "draining"
-        log.info("manager stopping", reason=self._reason, running=parts.pool.load())
+        if self._code == OK:
+            log.info("manager stopping", reason=self._reason, running=parts.pool.load())
+        else:
+            log.error("manager stopping", reason=self._reason, running=parts.pool.load())
         parts.claiming.stop(max(LEAST_SECONDS, min(LOOP_SECONDS, parts.grace_seconds)))
         # Then what never began goes back, and what runs gets its grace.
         self._hand_back(started=False)
@@ -154,7 +161,7 @@ class Supervisor:
         drained = self._drain(until)
         parts.writing.stop(LOOP_SECONDS if drained else LEAST_SECONDS)
         if self._scheduler.running:
-            self._scheduler.shutdown(wait=False)
+            self._scheduler.pause()
         self._sign_off()
         log.info(
             "manager stopped",
@@ -177,8 +184,11 @@ class Supervisor:
             finally:
                 parts.bell.close()
                 parts.listener.close()
-                # Last: from here on others may take what is left.
+                # From here on others may take what is left.
                 parts.lifeline.close()
+                # Duties under way still have connections.
+                if self._scheduler.running:
+                    self._scheduler.shutdown(wait=True)
                 parts.database.close()
 
         signing = threading.Thread(target=sign, name="sign-off", daemon=True)
@@ -189,7 +199,18 @@ class Supervisor:
         # Nothing else here: a handler runs in the middle of anything.
         self._wishes.put(ASKED)
 
+    def _follow_clock(self) -> None:
+        """Have every duty at once when the clock was set: the scheduler goes by that clock, and
+        would wait an hour for the next heartbeat when it was set back by one."""
+        before, self._clock = self._clock, _clock()
+        if abs(self._clock - before) < CLOCK_SECONDS:
+            return
+        log.warning("this host's clock was set", by_seconds=round(self._clock - before, 1))
+        for job in self._scheduler.get_jobs():
+            job.modify(next_run_time=datetime.now(UTC))
+
     def _watch(self) -> None:
+        self._follow_clock()
         for part in (self._parts.claiming, self._parts.writing):
             if not part.alive():
                 self.fail("a loop of the manager has ended by itself")
@@ -197,6 +218,7 @@ class Supervisor:
     def _wait_for_workers(self, until: float) -> None:
         # Not for threads whose order has ended: nothing that they still do counts.
         while self._parts.leases.open() and not self._asked_again():
+            self._follow_clock()
             left = until - time.monotonic()
             if left <= 0 or self._parts.pool.wait_idle(min(left, 0.1)):
                 return
@@ -240,3 +262,8 @@ class Supervisor:
                 log.exception("a duty failed; it will be tried again", duty=duty.name)
 
         return tick
+
+
+def _clock() -> float:
+    """By how many seconds the host's clock is ahead of the one that nobody sets."""
+    return time.time() - time.monotonic()

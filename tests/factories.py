@@ -5,11 +5,15 @@ from __future__ import annotations
 from typing import Any
 
 import ledger
-from database import Database, Sql
+from database import Database, Sql, Transaction
 from ledger import Claimed, Ending, Lane, NewOrder, OrderRow, Request
 from models import CANCELLED, COMPLETED, FAILED, PENDING, PRIORITIES, RETRIEVED
 
 MANAGER = "test-manager"
+AGE_ORDER = Sql("UPDATE job_order SET last_updated = last_updated - 3600000 WHERE id = :id")
+AGE_HOLDER = Sql("""
+    UPDATE manager SET last_beat = last_beat - 3600000
+    WHERE id = (SELECT manager FROM job_order WHERE id = :id)""")
 EVERY_LANE = [Lane("default", priority) for priority in PRIORITIES.values()]
 
 
@@ -68,6 +72,11 @@ def order_in(database: Database, status: str, **columns: Any) -> OrderRow:
 
 
 def make_stale(database: Database, order_id: str) -> None:
-    """Let an order's last sign of life lie an hour back."""
-    statement = Sql("UPDATE job_order SET last_updated = last_updated - 3600000 WHERE id = :id")
-    database.write(lambda tx: tx.run(statement, {"id": database.key(order_id)}))
+    """Let an order's last sign of life lie an hour back, and that of who holds it."""
+    key = {"id": database.key(order_id)}
+
+    def work(transaction: Transaction) -> None:
+        transaction.run(AGE_ORDER, key)
+        transaction.run(AGE_HOLDER, key)
+
+    database.write(work)

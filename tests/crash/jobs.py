@@ -85,6 +85,17 @@ def forking(context: Context, effects: str, gate: str) -> dict[str, int]:
     return deaf(context, effects, gate)
 
 
+@job("crash.doubled")
+def doubled(context: Context, effects: str, gate: str = "") -> int:
+    """Fork, and return in both."""
+    child = os.fork()
+    if child == 0:
+        return 0
+    _note(effects, "ended", context)
+    os.waitpid(child, 0)
+    return child
+
+
 @job("crash.lethal")
 def lethal(context: Context, effects: str, gate: str) -> None:
     """Wait for the gate, and take down the process that this runs in."""

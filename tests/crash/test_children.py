@@ -114,6 +114,21 @@ def test_nothing_outlives_a_killed_manager(site: Site, outlived: bool) -> None:
         wait_until(lambda: family(site) == others, "so are their wardens", SOON)
 
 
+def test_a_fork_that_returns_from_its_job_has_no_part_in_the_manager(site: Site) -> None:
+    """It is a copy of one thread of it, and would take up what waits."""
+    short = site.submit_many("mark", 20)
+    (manager,) = site.managers(1, max_workers=1)
+    site.ends(*short)
+    orders = [one for _ in range(3) for one in site.submit_many("doubled", 1)]
+    orders += site.submit_many("mark", 50)
+    site.ends(*orders)
+    ended = site.effects.all("ended")
+    assert len(ended) == len(short) + len(orders)
+    assert {effect.pid for effect in ended} == {manager.pid}
+    assert [site.order(one).status for one in orders] == [COMPLETED] * len(orders)
+    assert psutil.Process(manager.pid).children(recursive=True) == []
+
+
 def test_nor_does_it_when_a_job_in_a_thread_has_forked(site: Site) -> None:
     """The fork is a copy of the manager with all that this had open."""
     (first,) = site.managers(1, stale_seconds=STALE)

@@ -80,8 +80,10 @@ class Crowd:
         chances = (random.Random(f"{seed}/{nth}") for nth in count())
         steps = [self.person(next(chances)) for _ in range(2)]
         steps += [self.rescue, self.fold]
+        # What the first did not renew only it takes back, since it beats; of the other, who has no
+        # row, anybody does.
+        self._register("first")
         for name in ("first", "second"):
-            self._register(name)
             held: dict[Lease, Claimed] = {}
             lost: list[Claimed] = []
             steps.append(self.worker(name, held, lost, next(chances)))
@@ -160,6 +162,7 @@ class Crowd:
     def rescue(self) -> None:
         """Takes back what is silent."""
         rescued = ledger.rescue(self.database, STALE_MS, rng=NoDelay())
+        rescued += ledger.rescue_own(self.database, STALE_MS, "first", (), rng=NoDelay())
         for one in rescued:
             self._ended((one.id, one.lease), one.status, "worker_lost")
         self._count("rescued", len(rescued))

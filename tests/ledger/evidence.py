@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import threading
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Any, NamedTuple, TypeVar
 
 import ledger
-from database import Database, Row, Sql
+from database import Database, Row, Sql, Transaction
 
 T = TypeVar("T")
 
@@ -22,6 +23,7 @@ TALLIES = Sql(
 )
 EVENTS = Sql("SELECT kind, n, orders, manager, data FROM event ORDER BY id")
 COUNTED = Sql("SELECT status, count(*) FROM job_order GROUP BY status")
+LOCK = Sql("SELECT id FROM job_order WHERE id = :id FOR UPDATE")
 WAITED = Sql("UPDATE job_order SET run_at = run_at - :ms WHERE id = :id")
 
 
@@ -99,6 +101,26 @@ def at_once(works: Sequence[Callable[[], T]]) -> list[T]:
 
     with ThreadPoolExecutor(len(works)) as pool:
         return list(pool.map(run, works))
+
+
+@contextmanager
+def locked(database: Database, order_id: str) -> Iterator[None]:
+    """While somebody else has this order's row; PostgreSQL only."""
+    has, let_go = threading.Event(), threading.Event()
+
+    def work(transaction: Transaction) -> None:
+        transaction.rows(LOCK, {"id": order_id})
+        has.set()
+        assert let_go.wait(60)
+
+    holder = threading.Thread(target=database.write, args=(work,))
+    holder.start()
+    assert has.wait(20)
+    try:
+        yield
+    finally:
+        let_go.set()
+        holder.join()
 
 
 def plan(database: Database, statement: Sql, parameters: dict[str, Any]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections import Counter
 from collections.abc import Callable
@@ -171,7 +172,13 @@ def test_a_deadlock_ends_with_both_done(
 
 
 @POSTGRES_ONLY
-def test_a_finish_that_was_chosen_to_end_a_deadlock_counts_once(database: Database) -> None:
+def test_a_finish_that_was_chosen_to_end_a_deadlock_counts_once(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # By itself it waits less long than the server takes to look for deadlocks.
+    monkeypatch.setattr(
+        sys.modules["ledger.finish"], "PATIENCE", Sql("SET LOCAL lock_timeout = '60s'")
+    )
     ledger.submit(database, [Request([new_order() for _ in range(2)])])
     first, second = sorted(claim(database, free=2))
     watched = Watched(database.url)

@@ -241,6 +241,18 @@ def test_a_connection_that_dies_in_a_transaction_is_away_and_nothing_is_half_don
 
 
 @POSTGRES_ONLY
+def test_a_server_that_lets_nothing_be_written_is_away(database: Database) -> None:
+    """A standby after a failover, or a host whose disk is full."""
+
+    def work(transaction: Transaction) -> None:
+        transaction.run(Sql("SET TRANSACTION READ ONLY"))
+        transaction.run(Sql("INSERT INTO queue (name, created_on) VALUES ('x', 0)"))
+
+    with pytest.raises(DatabaseAway, match="ReadOnly"):
+        database.write(work)
+
+
+@POSTGRES_ONLY
 def test_a_closed_database_opens_again_when_asked(database: Database) -> None:
     add(database, "a")
     database.close()
@@ -272,10 +284,11 @@ def test_a_thread_that_ends_leaves_no_file_open(database: Database) -> None:
         evidence.at_once([lambda: database.write(lambda tx: tx.run(COUNT_UP, {"name": "a"}))] * 4)
         return files()
 
-    # SQLite itself keeps some until the last connection has gone, and uses them again.
+    # SQLite itself keeps some until the last connection has gone, and uses them again: as many as
+    # there were connections at once.
     first = in_four_threads()
-    assert [in_four_threads() for _ in range(5)] == [first] * 5
-    assert value(database, "a") == 24
+    assert max(in_four_threads() for _ in range(20)) <= first + 4
+    assert value(database, "a") == 84
 
 
 @SQLITE_ONLY

@@ -2,46 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+import time
 
 import pytest
 
 import ledger
-from database import Database
-from ledger import Beat, Claimed, Ending
-from models import CANCELLED, COMPLETED, FAILED, NOTHING, PENDING, RETRIEVED, WIP
-from tests.factories import MANAGER, claim, ending, make_stale, new_order
-from tests.ledger import evidence
-
-LATE = "late_result_discarded"
-WORKER = f"{MANAGER}/1"
-WRONG = '{"type":"ValueError","message":"wrong"}'
-
-
-def held(database: Database, count: int = 1, **columns: Any) -> list[Claimed]:
-    """That many orders, claimed."""
-    orders = [new_order(**columns) for _ in range(count)]
-    ledger.submit(database, [ledger.Request(orders)])
-    return claim(database, free=count)
-
-
-def hand_back(order: Claimed, **fields: Any) -> Ending:
-    plain = {"outcome": "handed_back", "error": None, "run_ms": None, "age_ms": None}
-    return ending(order, PENDING, uncounted=True, kind="handed_back", **(plain | fields))
-
-
-def finish(database: Database, *endings: Ending, repeated: bool = False) -> list[Ending]:
-    return ledger.finish(database, MANAGER, endings, repeated=repeated)
-
-
-def statuses(database: Database, orders: list[Claimed]) -> list[str]:
-    return [ledger.find(database, order.id).status for order in orders]
-
-
-def trace(database: Database) -> tuple[object, ...]:
-    """All that a report may change, but for events."""
-    return evidence.orders(database), evidence.attempts(database), evidence.tallies(database)
+from database import Database, RowsLocked
+from ledger import Finished
+from models import CANCELLED, COMPLETED, FAILED, NOTHING, PENDING, WIP
+from tests.factories import MANAGER, claim, ending
+from tests.ledger import evidence, reports
+from tests.ledger.reports import LATE, WORKER, WRONG, finish, hand_back, held, statuses, trace
 
 
 def test_one_batch_may_end_orders_in_every_way(database: Database) -> None:
@@ -81,6 +52,39 @@ def test_a_result_is_recorded_with_its_times(database: Database) -> None:
         *("default", "add", WIP, COMPLETED),
         *(1, 1, 40, '{"6": 1}'),
     )
+
+
+def test_it_ended_when_it_did_however_late_that_is_written(database: Database) -> None:
+    done, again = held(database, 2)
+    ended = time.monotonic() - 60
+    results = [ending(done, age_ms=45, ended=ended), ending(again, PENDING, age_ms=45, ended=ended)]
+    assert finish(database, *results) == []
+    row = ledger.find(database, done.id)
+    assert row.completed_on is not None
+    assert 60_000 <= row.last_updated - row.completed_on < 90_000
+    assert row.started_on == row.completed_on - 45
+    (past,) = ledger.history(database, again.id)
+    # The history is written by a statement of its own, some ms later.
+    assert 59_000 <= ledger.find(database, again.id).last_updated - past.ended_on < 90_000
+    assert past.started_on == past.ended_on - 45
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_order_that_somebody_has_locked_is_told_from_one_that_is_lost(
+    database: Database,
+) -> None:
+    free, locked, lost = held(database, 3)
+    ledger.cancel(database, lost.id)
+    results = [ending(one) for one in (free, locked, lost)]
+    with evidence.locked(database, locked.id):
+        with pytest.raises(RowsLocked):
+            finish(database, *results)
+        assert ledger.find(database, free.id).status == WIP
+        done = ledger.finish_free(database, MANAGER, results)
+        assert done == Finished(late=[results[2]], locked=[results[1]])
+        assert ledger.find(database, free.id).status == COMPLETED
+    assert ledger.finish_free(database, MANAGER, done.locked) == Finished([], [])
+    assert evidence.counted(database) == evidence.levels(database)
 
 
 def test_a_failure_is_recorded_with_its_error(database: Database) -> None:
@@ -152,36 +156,12 @@ def test_a_crash_of_a_child_is_counted(database: Database, to: str) -> None:
     assert (row.status, row.attempts, row.crashes) == (to, 1, 1)
 
 
-def _cancelled(database: Database, order: Claimed) -> None:
-    ledger.cancel(database, order.id)
-
-
-def _deleted(database: Database, order: Claimed) -> None:
-    ledger.cancel(database, order.id)
-    ledger.delete(database, order.id)
-
-
-def _rescued(database: Database, order: Claimed) -> None:
-    make_stale(database, order.id)
-    assert [found.id for found in ledger.rescue(database, 1000)] == [order.id]
-
-
-def _taken_over(database: Database, order: Claimed) -> None:
-    _rescued(database, order)
-    evidence.waited(database, order.id, 60_000)
-    assert claim(database, "another")[0].lease == order.lease + 1
-
-
-def _ended(database: Database, order: Claimed) -> None:
-    assert finish(database, ending(order)) == []
-
-
 LOSSES = {
-    CANCELLED: _cancelled,
-    NOTHING: _deleted,
-    PENDING: _rescued,
-    WIP: _taken_over,
-    COMPLETED: _ended,
+    CANCELLED: reports.cancelled,
+    NOTHING: reports.deleted,
+    PENDING: reports.rescued,
+    WIP: reports.taken_over,
+    COMPLETED: reports.ended,
 }
 
 
@@ -216,7 +196,7 @@ def test_a_late_report_does_not_harm_the_others_in_its_batch(database: Database)
 
 def test_an_old_lease_beside_the_new_one_is_discarded(database: Database) -> None:
     (old,) = held(database)
-    _rescued(database, old)
+    reports.rescued(database, old)
     evidence.waited(database, old.id, 60_000)
     (new,) = claim(database)
     late = ending(old, result='"old"')
@@ -238,88 +218,3 @@ def test_the_same_report_twice_in_a_batch_counts_once(database: Database) -> Non
 def test_nothing_to_report_writes_nothing(database: Database) -> None:
     assert finish(database) == []
     assert evidence.events(database) == []
-
-
-ENDINGS: dict[str, Callable[[Claimed], Ending]] = {
-    "completed": ending,
-    "failed": lambda order: ending(order, FAILED),
-    "retried": lambda order: ending(order, PENDING, delay_ms=0),
-    "handed back": hand_back,
-}
-
-
-@pytest.mark.parametrize("how", ENDINGS)
-def test_a_repeat_of_what_committed_unseen_is_no_late_result(database: Database, how: str) -> None:
-    (order,) = held(database)
-    report = ENDINGS[how](order)
-    assert finish(database, report) == []
-    before = trace(database), evidence.events(database)
-    assert finish(database, report, repeated=True) == []
-    assert (trace(database), evidence.events(database)) == before
-
-
-@pytest.mark.parametrize("how", ENDINGS)
-def test_a_repeat_of_what_did_not_commit_is_the_first_report(database: Database, how: str) -> None:
-    (order,) = held(database)
-    report = ENDINGS[how](order)
-    assert finish(database, report, repeated=True) == []
-    assert ledger.find(database, order.id).status == report.to
-    assert evidence.events(database, LATE) == []
-    assert evidence.levels(database) == evidence.counted(database)
-
-
-def test_a_repeat_of_one_batch_may_find_a_part_of_it_done(database: Database) -> None:
-    first, second, lost = held(database, 3)
-    ledger.cancel(database, lost.id)
-    finish(database, ending(first))
-    report = [ending(first), ending(second), ending(lost)]
-    assert finish(database, *report, repeated=True) == [report[-1]]
-    assert evidence.counted(database) == evidence.levels(database) == {COMPLETED: 2, CANCELLED: 1}
-    assert [event.ids for event in evidence.events(database, LATE)] == [[lost.id]]
-
-
-def test_a_repeat_that_somebody_overtook_is_late(database: Database) -> None:
-    (order,) = held(database)
-    _taken_over(database, order)
-    report = ending(order)
-    assert finish(database, report, repeated=True) == [report]
-    assert len(evidence.events(database, LATE)) == 1
-
-
-def test_a_result_that_was_collected_before_the_repeat_is_not_late(database: Database) -> None:
-    (order,) = held(database)
-    finish(database, ending(order))
-    assert ledger.retrieve(database, order.id)
-    assert finish(database, ending(order), repeated=True) == []
-    assert evidence.events(database, LATE) == []
-    assert ledger.find(database, order.id).status == RETRIEVED
-
-
-def test_a_retry_that_was_claimed_before_the_repeat_is_not_late(database: Database) -> None:
-    (order,) = held(database)
-    report = ending(order, PENDING, delay_ms=0)
-    finish(database, report)
-    assert claim(database, "another")[0].lease == 2
-    assert finish(database, report, repeated=True) == []
-    assert evidence.events(database, LATE) == []
-
-
-def test_a_repeated_retry_that_a_rescue_overtook_is_late(database: Database) -> None:
-    (order,) = held(database)
-    _rescued(database, order)
-    report = ending(order, PENDING, delay_ms=0)
-    assert finish(database, report, repeated=True) == [report]
-    assert len(evidence.events(database, LATE)) == 1
-
-
-def test_a_report_after_a_retry_by_hand_is_late(database: Database) -> None:
-    """Neither the status nor the number of the attempt tells it apart: only the lease does."""
-    (order,) = held(database)
-    ledger.renew(database, MANAGER, [Beat(order.id, 1, WORKER, 5)])
-    ledger.cancel(database, order.id)
-    ledger.retry(database, order.id)
-    (again,) = claim(database, "another")
-    assert (again.attempts, again.lease) == (order.attempts, order.lease + 1)
-    report = ending(order)
-    assert finish(database, report) == [report]
-    assert ledger.find(database, order.id).status == WIP

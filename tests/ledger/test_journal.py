@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-
 import pytest
 
 import ledger
-from database import Database, DatabaseAway, Sql
+from database import Database, Sql
 from ledger import UnknownOrder
 from ledger.journal import (
     DROPPED,
@@ -23,9 +19,9 @@ from ledger.journal import (
 )
 from models import CANCELLED, COMPLETED, FAILED, WIP
 from tests import factories
+from tests.ledger import evidence
 
 COUNT = Sql("SELECT count(*) FROM job_log")
-LOCK = Sql("SELECT id FROM job_order WHERE id = :id FOR UPDATE")
 
 
 def page(order: str, *texts: str, lease: int = 1, first: int = 1) -> LogPage:
@@ -41,29 +37,6 @@ def keep(database: Database, *pages: LogPage, trim: bool = False) -> dict[str, i
 
 def texts(database: Database, order: str, after: int = 0) -> list[str]:
     return [line.text for line in read_lines(database, order, after).lines]
-
-
-@contextmanager
-def locked(database: Database, order: str) -> Iterator[None]:
-    """While somebody else has this order's row."""
-    has, let_go = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        def work(transaction: object) -> None:
-            transaction.rows(LOCK, {"id": order})  # type: ignore[attr-defined]
-            has.set()
-            assert let_go.wait(20)
-
-        database.write(work)
-
-    holder = threading.Thread(target=hold)
-    holder.start()
-    assert has.wait(20)
-    try:
-        yield
-    finally:
-        let_go.set()
-        holder.join()
 
 
 def test_lines_come_back_in_order_with_all_that_is_known_of_them(database: Database) -> None:
@@ -171,11 +144,9 @@ def test_a_locked_order_holds_up_no_other_ones_lines(database: Database) -> None
         return  # it locks no rows
     one, other = (factories.order_in(database, WIP).id for _ in range(2))
     pages = [page(one, "one"), page(other, "other")]
-    with locked(database, one):
+    with evidence.locked(database, one):
         later, _ = keep_lines(database, pages, {one, other})
         assert later == pages[:1]
         assert texts(database, other) == ["other"]
-        with pytest.raises(DatabaseAway):
-            keep_lines(database, later, (), wait=True)
-    assert keep_lines(database, later, (), wait=True) == ([], {})
+    assert keep_lines(database, later, ()) == ([], {})
     assert texts(database, one) == ["one"]

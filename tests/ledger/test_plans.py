@@ -17,9 +17,9 @@ import ledger
 from database import Database, Sql
 from ledger import Lane, Request
 from ledger.claim import CLAIM, WAITS, claim_parameters, waits_parameters
-from ledger.finish import FINISH
+from ledger.finish import FINISH, FINISH_FREE
 from ledger.renew import RENEW
-from ledger.rescue import GIVE_UP, STALE, TAKE_BACK
+from ledger.rescue import GIVE_UP, OWN, STALE, TAKE_BACK
 from ledger.steer import CANCEL, FIND, LOCK, RETRIEVE, RETRY
 from models import COMPLETED
 from tests.factories import MANAGER, new_order
@@ -95,6 +95,7 @@ def hot_statements(database: Database) -> Iterator[tuple[str, Hot]]:
     for size in (1, 100):
         ids = many[:size]
         yield f"finish {size}", Hot(FINISH, one_by_one(sqlite, ids, ENDING), by_key)
+        yield f"finish free {size}", Hot(FINISH_FREE, one_by_one(sqlite, ids, ENDING), by_key)
         yield f"renew {size}", Hot(RENEW, one_by_one(sqlite, ids, BEAT), by_key)
         for ahead in (0, 100):
             yield (
@@ -103,6 +104,8 @@ def hot_statements(database: Database) -> Iterator[tuple[str, Hot]]:
             )
     yield "waits", Hot(WAITS, waits_parameters(LANES), frozenset({"job_order_pending"}))
     yield "stale", Hot(STALE, {"stale": 1000, "me": "m", "most": 500}, frozenset({"job_order_wip"}))
+    own = {"stale": 1000, "me": "m", "most": 500}
+    yield "own", Hot(OWN, own, frozenset({"job_order_wip"}))
     seen = one | {"lease": 1, "seen": 1}
     yield "take back", Hot(TAKE_BACK, seen | {"delay_ms": 1}, by_key)
     yield "give up", Hot(GIVE_UP, seen | {"error": "{}", "run_ms": 1}, by_key)
@@ -127,6 +130,7 @@ ENDING = {
     "worker": "w",
     "age_ms": 1,
     "run_ms": 1,
+    "ago_ms": 0,
     "delay_ms": None,
 }
 BEAT = {"lease": 1, "worker": "w", "age_ms": 1, "progress": None}

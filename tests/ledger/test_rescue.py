@@ -56,6 +56,29 @@ def test_the_holders_own_stale_time_decides(database: Database) -> None:
     assert ledger.rescue(database, 1) == []
 
 
+def test_of_a_holder_that_beats_nothing_is_taken(database: Database) -> None:
+    """Somebody may have the order locked, so that its beats leave it out."""
+    manager(database, "healthy", 60_000)
+    order = held_by(database, "healthy")
+    ledger.renew(database, "healthy", [])
+    assert ledger.rescue(database, 60_000) == []
+    ledger.retire(database, "healthy", "asked to")
+    assert ledger.rescue(database, 60_000) == [Rescued(order.id, 1, "healthy", PENDING)]
+
+
+def test_a_manager_takes_back_of_its_own_what_it_holds_no_more(database: Database) -> None:
+    kept, given_up, other = (held_by(database, name) for name in ("me", "me", "another"))
+    submit(database)
+    (fresh,) = claim(database, "me")
+    in_hand = {(kept.id, kept.lease)}
+    (taken,) = ledger.rescue_own(database, 60_000, "me", in_hand)
+    assert taken == Rescued(given_up.id, 1, "me", PENDING)
+    (past,) = ledger.history(database, given_up.id)
+    assert "could not write down" in str(past.error)
+    for order in (kept, fresh, other):
+        assert ledger.find(database, order.id).status == WIP
+
+
 def test_a_holder_without_a_row_is_judged_by_the_rescuers_time(database: Database) -> None:
     order = held_by(database, "gone")
     assert ledger.rescue(database, 2 * HOUR) == []
@@ -110,7 +133,7 @@ def test_a_rescued_order_runs_again_after_a_back_off(database: Database) -> None
     assert json.loads(past.error or "")["type"] == "WorkerLost"
     (event,) = evidence.events(database, "rescued")
     whose = {"managers": [MANAGER], "workers": ["w1"]}
-    how = {"attempts": [1], "crashes": [1], "delays": [1000]}
+    how = {"attempts": [1], "crashes": [1], "delays": [1000], "holder": "silent"}
     assert (event.ids, event.data) == ([order.id], whose | how)
     assert evidence.levels(database) == {PENDING: 1}
 

@@ -156,7 +156,8 @@ def test_a_lost_worker_says_what_became_of_its_order(database: Database) -> None
     change(database, SILENT, STALE_MS + 500, factories.MANAGER)
     row = only(database)
     assert (row.state, row.assigned, row.order_status) == ("lost", 1, WIP), "it holds it still"
-    factories.make_stale(database, order)
+    aged = Sql("UPDATE job_order SET last_updated = last_updated - 60000")
+    database.write(lambda transaction: transaction.run(aged))
     assert ledger.rescue(database, 1_000)
     row = only(database)
     assert (row.assigned, row.order_id, row.order_status) == (0, order, PENDING)

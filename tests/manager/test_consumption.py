@@ -165,6 +165,19 @@ def test_what_an_old_claim_brings_late_is_handed_back(stuck: Stuck, watched: Wat
     assert not watched.hand.leases.held()
 
 
+def test_what_a_claim_brings_after_a_stop_is_handed_back(stuck: Stuck, watched: Watched) -> None:
+    order = waiting(stuck)
+    stuck.hangs = "after"
+    watched.claiming.start()
+    assert stuck.hung.wait(20)
+    assert not watched.claiming.stop(0)
+    stuck.let_go.set()
+    assert watched.claiming.stop()
+    assert watched.hand.run_all() == 0
+    watched.hand.drain()
+    assert ledger.find(stuck, order).status == PENDING
+
+
 def test_when_that_does_not_help_the_manager_gives_up(stuck: Stuck, watched: Watched) -> None:
     waiting(stuck)
     no_claim_takes(stuck)

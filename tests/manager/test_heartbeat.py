@@ -12,7 +12,8 @@ import ledger
 from database import Sql
 from jobs import Context
 from jobs.errors import Cancelled
-from ledger import ManagerRow
+from ledger import LostLease, ManagerRow
+from manager import heartbeat
 from manager.outcome import HANDED_BACK
 from models import CANCELLED, COMPLETED, PENDING, WIP
 from tests.factories import make_stale, submit
@@ -236,6 +237,31 @@ def _hold_manager_row(database: Unlucky, entered: threading.Event, answer: threa
         answer.wait(20)
 
     database.write(hold)
+
+
+def test_beats_are_slow_by_the_stale_time(
+    unlucky: Unlucky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A database that takes three seconds for each, where thirty are allowed, is a slow one; but
+    nobody is to be rescued from silence just after beats that took most of what is allowed."""
+    took = 0.0
+    now = 1_000.0
+    hand = ByHand(unlucky, stale_seconds=30.0)
+
+    def renew(*_given: object) -> list[LostLease]:
+        nonlocal now
+        now += took
+        return []
+
+    monkeypatch.setattr(heartbeat, "renew", renew)
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    for took, steady in ((3.0, True), (8.0, False), (3.0, False)):
+        hand.heartbeat.tick()
+        now += 1.0
+        assert hand.heartbeat.is_steady(30.0) is steady, took
+    now += 30.0
+    hand.heartbeat.tick()
+    assert hand.heartbeat.is_steady(30.0)
 
 
 def test_a_beat_after_the_sign_off_does_not_bring_the_manager_back(

@@ -42,6 +42,14 @@ def race(*targets: object) -> list[BaseException]:
     return errors
 
 
+def test_nothing_is_begun_while_others_may_have_it() -> None:
+    leases, mine = Leases(30), assignment()
+    leases.add([mine])
+    leases.renewed(time.monotonic() - 30)
+    assert not leases.begin(mine)
+    assert leases.withdraw(mine), "it is given back"
+
+
 def test_an_assignment_is_open_until_settled_and_held_until_released() -> None:
     leases, mine = Leases(30), assignment()
     assert not leases.is_open(mine)

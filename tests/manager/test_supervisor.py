@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import signal
 import threading
+import time
 from collections.abc import Callable, Iterator
+from datetime import datetime, timedelta, tzinfo
 from typing import Any
 
 import pytest
+from apscheduler.schedulers import base as schedulers
 
 import ledger
 from database import Database
 from jobs import Context
 from ledger import ManagerRow, Request
+from manager import supervisor as supervision
 from manager.main import build
 from manager.supervisor import Supervisor
-from models import COMPLETED, PENDING, WIP
+from models import CANCELLED, COMPLETED, PENDING, WIP
 from settings import Settings
 from tests.factories import new_order, submit
 from tests.manager.by_hand import events
@@ -58,6 +62,10 @@ def in_thread(supervisor: Supervisor) -> tuple[list[int], threading.Thread]:
 def manager_row(database: Database) -> ManagerRow:
     (found,) = ledger.managers(database)
     return found
+
+
+def last_beat(database: Database) -> int:
+    return manager_row(database).last_beat
 
 
 def status(database: Database, order_id: str) -> str:
@@ -221,6 +229,64 @@ def test_a_part_that_ends_by_itself_ends_the_manager_with_an_error(
     running.join(20)
     assert codes == [1]
     assert manager_row(database).state == "stopped"
+
+
+def test_children_are_told_of_a_lease_before_the_first_beat(database: Database) -> None:
+    """What a manager runs that is stopped just after its start must end in time as well."""
+    before = time.monotonic()
+    supervisor = build(Settings(database_url=database.url, stale_seconds=40.0), database)
+    until = supervisor._parts.children._until
+    assert until is not None
+    assert before + 30 < until < time.monotonic() + 40
+    supervisor.stop()
+
+
+def test_a_clock_that_is_set_back_stops_no_duty(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shift = timedelta(0)
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz: tzinfo | None = None) -> datetime:  # type: ignore[override]
+            return datetime.now(tz) + shift
+
+    now = time.time
+    monkeypatch.setattr(schedulers, "datetime", Clock)
+    monkeypatch.setattr(supervision, "datetime", Clock)
+    monkeypatch.setattr(time, "time", lambda: now() + shift.total_seconds())
+    supervisor = build(Settings(database_url=database.url, heartbeat_seconds=0.2), database)
+    codes, thread = in_thread(supervisor)
+    first = last_beat(database)
+    wait_until(lambda: last_beat(database) > first)
+    shift = timedelta(hours=-1)
+    # What was under way may beat once more before the scheduler looks at the clock.
+    for _ in range(5):
+        before = last_beat(database)
+        wait_until(lambda before=before: last_beat(database) > before)  # type: ignore[misc]
+    supervisor._signalled(signal.SIGTERM, None)
+    thread.join(20)
+    assert codes == [0]
+
+
+def test_what_a_deaf_thread_comes_to_after_its_cancel_is_told(
+    start: Start, database: Database, job_type: JobType
+) -> None:
+    go, begun = threading.Event(), threading.Event()
+
+    def work(_context: Context) -> str:
+        begun.set()
+        go.wait(20)
+        return "done"
+
+    start(heartbeat_seconds=0.1)
+    order_id = submit(database, type=job_type("tests.deaf", work), payload="{}")
+    assert begun.wait(10)
+    ledger.cancel(database, order_id)
+    wait_until(lambda: "worker_replaced" in events(database))
+    go.set()
+    wait_until(lambda: "late_result_discarded" in events(database))
+    assert status(database, order_id) == CANCELLED
 
 
 def test_told_to_stop_run_returns_with_no_error(database: Database) -> None:

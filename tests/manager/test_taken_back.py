@@ -15,9 +15,11 @@ from database import Database, Sql
 from ledger import Lifeline, ManagerCard
 from ledger.lifeline import lifeline_file
 from manager import failure_detector
+from manager.assignment import Assignment
 from manager.failure_detector import FailureDetector
+from manager.leases import Leases
 from manager.rescuer import Rescuer
-from models import WIP
+from models import PENDING, WIP
 from tests.factories import claim, new_order
 from tests.ledger import evidence
 from tests.support import wait_until
@@ -39,12 +41,19 @@ def lines(work: Callable[[], object]) -> list[dict[str, Any]]:
     return [dict(line) for line in found]
 
 
+def in_hand(database: Database) -> Leases:
+    """The leases of `ME`, all in its hand."""
+    leases = Leases(30.0)
+    leases.add(map(Assignment, ledger.holdings(database, ME)))
+    return leases
+
+
 def test_silent_orders_take_a_line_a_batch(database: Database) -> None:
     ids = held(database, OTHER, 501) + held(database, "third", 2) + held(database, ME, 3)
     last = database.key(ids[3])
     database.write(lambda transaction: transaction.run(CRASHED, {"id": last}))
     database.write(lambda transaction: transaction.run(SILENT))
-    found = lines(Rescuer(database, ME, 30.0, lambda _seconds: True).tick)
+    found = lines(Rescuer(database, ME, in_hand(database), 30.0, lambda _seconds: True).tick)
     assert len(found) == 2
     first, second = found
     assert first == {
@@ -57,6 +66,20 @@ def test_silent_orders_take_a_line_a_batch(database: Database) -> None:
     }
     assert (second["orders"], second["failed"], second["holders"]) == (3, 0, [OTHER, "third"])
     assert evidence.counted(database)[WIP] == 3, "its own it leaves alone"
+
+
+def test_what_a_manager_has_given_up_it_takes_back_itself(database: Database) -> None:
+    """Nobody else would, as long as it lives: there may be no other at all."""
+    (given_up,) = held(database, ME, 1)
+    leases = in_hand(database)
+    leases.let_go([(given_up, 1)])
+    tick = Rescuer(database, ME, leases, 30.0, lambda _seconds: True).tick
+    assert lines(tick) == []
+    database.write(lambda transaction: transaction.run(SILENT))
+    (line,) = lines(tick)
+    assert line["event"] == "own orders taken back: they had been given up"
+    assert line["jobs"] == [given_up]
+    assert ledger.find(database, given_up).status == PENDING
 
 
 def test_so_do_the_orders_of_the_dead(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

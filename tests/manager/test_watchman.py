@@ -11,6 +11,7 @@ import pytest
 import ledger
 from jobs import Context
 from manager import watchman
+from manager.leases import Leases
 from manager.outcome import HANDED_BACK, TIMED_OUT, Outcome
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
@@ -254,7 +255,7 @@ def test_the_rescuer_takes_back_what_is_stale_and_only_that(unlucky: Unlucky) ->
     (fresh,) = claim(unlucky, "living")
     for order_id in set(ids) - {fresh.id}:
         make_stale(unlucky, order_id)
-    Rescuer(unlucky, "rescuer", 30.0, lambda _seconds: True).tick()
+    Rescuer(unlucky, "rescuer", Leases(30.0), 30.0, lambda _seconds: True).tick()
     for order_id in ids:
         found = ledger.find(unlucky, order_id)
         assert (found.status, found.crashes) == (
@@ -264,7 +265,7 @@ def test_the_rescuer_takes_back_what_is_stale_and_only_that(unlucky: Unlucky) ->
 
 def test_the_third_crash_is_the_last(unlucky: Unlucky) -> None:
     order_id = submit(unlucky)
-    rescuer = Rescuer(unlucky, "rescuer", 30.0, lambda _seconds: True)
+    rescuer = Rescuer(unlucky, "rescuer", Leases(30.0), 30.0, lambda _seconds: True)
     for crash in (1, 2, 3):
         wait_until(lambda: claim(unlucky, "gone"))
         make_stale(unlucky, order_id)

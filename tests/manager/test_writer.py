@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -9,10 +10,10 @@ from typing import Any
 import pytest
 
 import ledger
-from database import DatabaseAway, Sql, Transaction
+from database import DatabaseAway, Sql
 from manager import writer
 from manager.outcome import ERROR, SUCCEEDED, Outcome
-from models import COMPLETED, FAILED, PENDING
+from models import COMPLETED, FAILED, PENDING, WIP
 from tests.factories import submit
 from tests.ledger import evidence
 from tests.manager.by_hand import ByHand, Unlucky, assignment, events
@@ -154,25 +155,56 @@ def test_what_the_database_cannot_take_at_once_it_takes_in_parts(
 @pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
 def test_an_order_that_somebody_keeps_locked_holds_up_no_other(unlucky: Unlucky) -> None:
     hand = ByHand(unlucky, workers=4)
-    ids = [submit(unlucky) for _ in range(4)]
+    ids = [submit(unlucky) for _ in range(8)]
     hand.claimer.step()
-    assert hand.run_all() == 4
-    lock = Sql("SELECT id FROM job_order WHERE id = :id FOR UPDATE")
-
-    def keep(transaction: Transaction) -> None:
-        transaction.rows(lock, {"id": ids[1]})
-
-        def write() -> None:
-            while hand.writer.unwritten() > 1:
-                with suppress(DatabaseAway):
-                    hand.writer.step()
-
-        evidence.at_once([write])
-
-    unlucky.write(keep)
+    with evidence.locked(unlucky, ids[1]):
+        assert hand.run_all() == 4
+        hand.writer.step()
+        assert hand.writer.unwritten() == 1
+        # Nor those that come after it, while it is tried again and again.
+        hand.claimer.step()
+        assert hand.run_all() == 4
+        hand.writer._locked_due = 0.0
+        hand.writer.step()
+        assert [ledger.find(unlucky, one).status for one in ids].count(COMPLETED) == 7
+        assert hand.writer.unwritten() == 1
+        assert [a.id for a in hand.leases.held()] == [ids[1]], "the heartbeat must renew it"
     hand.drain()
-    assert [ledger.find(unlucky, one).status for one in ids] == [COMPLETED] * 4
+    assert [ledger.find(unlucky, one).status for one in ids] == [COMPLETED] * 8
+    assert events(unlucky).count("completed") == 3
     assert "late_result_discarded" not in events(unlucky)
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_what_was_said_by_a_locked_order_waits_with_its_outcome(unlucky: Unlucky) -> None:
+    hand = ByHand(unlucky, workers=2)
+    ids = [submit(unlucky) for _ in range(2)]
+    hand.claimer.step()
+    assert hand.run_all() == 2
+    waiting = {(ids[0], 1)}
+    hand.writer._before_finish = lambda part: waiting & {(e.id, e.lease) for e in part}
+    hand.writer.step()
+    assert [ledger.find(unlucky, one).status for one in ids] == [WIP, COMPLETED]
+    waiting.clear()
+    hand.drain()
+    assert ledger.find(unlucky, ids[0]).status == COMPLETED
+
+
+def test_an_attempt_ended_when_it_did_however_late_that_is_written(
+    hand: ByHand, unlucky: Unlucky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    written: list[Any] = []
+
+    def finish(database: Unlucky, manager: str, endings: list[Any], **more: Any) -> list[Any]:
+        written.extend(endings)
+        return ledger.finish(database, manager, endings, **more)
+
+    monkeypatch.setattr(writer, "finish", finish)
+    before = time.monotonic()
+    claim_and_run(hand)
+    after = time.monotonic()
+    hand.writer.step()
+    assert before <= written[0].ended <= after
 
 
 def test_large_results_that_wait_hold_up_the_claims(hand: ByHand, unlucky: Unlucky) -> None:
