@@ -4,7 +4,7 @@ Each function is one short transaction: the move, guarded by the status and the 
 statement itself, with its history, event and tally. `models.MOVES` says which moves there are.
 """
 
-from ledger.claim import claim, holdings, waits
+from ledger.claim import claim, holdings, waiting_queues, waits
 from ledger.death import Suspect, bury, process_mark, server_uptime, suspects
 from ledger.finish import Finished, finish, finish_free
 from ledger.ids import new_id, new_ids, parse_id, unpack
@@ -106,5 +106,6 @@ __all__ = [
     "submit",
     "suspects",
     "unpack",
+    "waiting_queues",
     "waits",
 ]

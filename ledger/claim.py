@@ -105,6 +105,17 @@ WAITS = Sql(
     SELECT 1 FROM ({_WALK_POSTGRES.format(most=_LOCKED.format(most="1"))} LIMIT 1) AS walk""",
 )
 
+# The queues in which orders wait: from each the index leads to the next, however deep they are, and
+# to none of those that were used once and are empty now.
+WAITING = Sql("""
+    WITH RECURSIVE waiting (queue) AS (
+        SELECT '' UNION ALL
+        SELECT (
+            SELECT o.queue FROM job_order AS o
+            WHERE o.status = 'pending' AND o.queue > waiting.queue ORDER BY o.queue LIMIT 1)
+        FROM waiting WHERE queue IS NOT NULL)
+    SELECT queue FROM waiting WHERE queue <> ''""")
+
 # PostgreSQL only, where a claim sees the queues as they were when its statement began: each holds
 # this lock, shared, from before that, so a pause can wait for those that did not see it. The number
 # keeps it apart from other users of such locks.
@@ -158,6 +169,11 @@ def claim(
         return claimed
 
     return database.write(work)
+
+
+def waiting_queues(database: Database) -> list[str]:
+    """The queues that hold pending orders, due or not. Raises `DatabaseAway`."""
+    return [name for (name,) in database.read(WAITING)]
 
 
 def waits(database: Database, lanes: Sequence[Lane]) -> bool:

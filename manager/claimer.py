@@ -10,20 +10,18 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from database import Database, DatabaseAway
-from ledger import Claimed, Lane, claim, holdings, queues
+from ledger import Claimed, claim, holdings, waiting_queues
 from manager.assignment import Assignment
 from manager.lanes import Lanes
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
 from manager.pace import SHORT_SECONDS, Pace
 from manager.pool import ManageWorker, NoFreeSlot, PoolStopped
-from models import ALL_QUEUES
 
 log = structlog.get_logger("capataz.manager")
 
 UNWRITTEN_SECONDS = 0.01
 LAPSED_SECONDS = 0.2
-QUEUES_SECONDS = 0.5
 
 
 class Claimer:
@@ -42,8 +40,10 @@ class Claimer:
         deliver: Callable[[Assignment, Outcome], None],
         behind: Callable[[], bool],
         poll_seconds: float,
+        served: Sequence[str] = (),
     ) -> None:
-        """`behind` says whether too many outcomes wait to be written to take on more."""
+        """`behind` says whether too many outcomes wait to be written to take on more; `served` are
+        the queues to claim from, none given means all that there are."""
         self._database = database
         self._manager = manager
         self._pool = pool
@@ -54,7 +54,7 @@ class Claimer:
         self._deliver = deliver
         self._behind = behind
         self._poll_seconds = poll_seconds
-        self._looked = 0.0
+        self._served = tuple(served)
         # The one before it may have left a claim without an owner.
         self._unsure = True
         self._retired = False
@@ -88,12 +88,7 @@ class Claimer:
         if free + ahead <= 0:
             self.excused += 1
             return self._poll_seconds
-        looks = time.monotonic() - self._looked > QUEUES_SECONDS
-        if looks:
-            self._look_for_queues()
         claimed = self._claim(free, ahead)
-        if not claimed and not looks and self._look_for_queues():
-            claimed = self._claim(free, ahead)
         self._hand_out(claimed)
         if len(claimed) >= max(free, 1):
             return 0
@@ -117,7 +112,9 @@ class Claimer:
         return sum(a.started is not None and a.started < since for a in self._leases.open())
 
     def _claim(self, free: int, ahead: int) -> list[Claimed]:
-        lanes: Sequence[Lane] = self._lanes.next()
+        lanes = self._lanes.next(self._served or waiting_queues(self._database))
+        if not lanes:
+            return []
         short = self._pace.short() if ahead else ()
         self._unsure = True
         claimed = claim(self._database, self._manager, lanes, free, ahead, short)
@@ -160,8 +157,3 @@ class Claimer:
         ]
         self._unsure = False
         self._hand_out(unknown)
-
-    def _look_for_queues(self) -> bool:
-        self._looked = time.monotonic()
-        rows = queues(self._database)
-        return self._lanes.know(row.name for row in rows if row.name != ALL_QUEUES)

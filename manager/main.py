@@ -176,7 +176,7 @@ def _children(core: _Core) -> Children:
 
 
 def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
-    lanes = Lanes(core.settings.queues)
+    lanes = Lanes()
     executor = Executor(core.leases.begin, core.deliver, run_apart, core.logs.listening(run))
 
     def make() -> Claimer:
@@ -191,6 +191,7 @@ def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callab
             deliver=core.deliver,
             behind=core.writer.is_behind,
             poll_seconds=core.settings.poll_seconds,
+            served=core.settings.queues,
         )
 
     return make

@@ -16,7 +16,7 @@ import pytest
 import ledger
 from database import Database, Sql
 from ledger import Lane, Request
-from ledger.claim import CLAIM, WAITS, claim_parameters, waits_parameters
+from ledger.claim import CLAIM, WAITING, WAITS, claim_parameters, waits_parameters
 from ledger.finish import FINISH, FINISH_FREE
 from ledger.renew import RENEW
 from ledger.rescue import GIVE_UP, OWN, STALE, TAKE_BACK
@@ -40,6 +40,7 @@ START = Sql("""
 STATISTICS = {"none": None, "of the empty table": "before", "fresh": "after"}
 NO_AUTOVACUUM = Sql("ALTER TABLE job_order SET (autovacuum_enabled = false)")
 ANALYZE = Sql("ANALYZE")
+WALKS = (CLAIM, WAITS, WAITING)
 
 
 SQLITE_NODE = re.compile(r"(SCAN|SEARCH) (?:o|job_order)\b(?: USING (?:COVERING )?INDEX (\w+))?")
@@ -102,6 +103,7 @@ def hot_statements(database: Database) -> Iterator[tuple[str, Hot]]:
                 f"claim {size} and {ahead} ahead",
                 Hot(CLAIM, claiming(sqlite, size, ahead), by_key | {"job_order_pending"}),
             )
+    yield "waiting", Hot(WAITING, {}, frozenset({"job_order_pending"}))
     yield "waits", Hot(WAITS, waits_parameters(LANES), frozenset({"job_order_pending"}))
     yield "stale", Hot(STALE, {"stale": 1000, "me": "m", "most": 500}, frozenset({"job_order_wip"}))
     own = {"stale": 1000, "me": "m", "most": 500}
@@ -183,7 +185,7 @@ def postgres_faults(database: Database, hot: Hot) -> tuple[list[str], str]:
                 faults.append(f"walks {index} from end to end")
         elif node.get("Relation Name") == "job_order" and node["Node Type"] == "Seq Scan":
             faults.append("walks job_order from end to end")
-        if hot.statement in (CLAIM, WAITS) and node["Node Type"] in ("Sort", "Incremental Sort"):
+        if hot.statement in WALKS and node["Node Type"] in ("Sort", "Incremental Sort"):
             faults.append("sorts what the index gives in order")
     if used not in (hot.indexes, hot.instead):
         faults.append(f"uses {sorted(used)} instead of {sorted(hot.indexes)}")
@@ -207,7 +209,7 @@ def sqlite_faults(database: Database, hot: Hot) -> tuple[list[str], str]:
         used.add(index)
         if verb == "SCAN" and index != "job_order_wip":
             faults.append(line)
-    if hot.statement in (CLAIM, WAITS) and any("TEMP B-TREE FOR ORDER" in line for line in lines):
+    if hot.statement in WALKS and any("TEMP B-TREE FOR ORDER" in line for line in lines):
         faults.append("sorts what the index gives in order")
     if used not in (hot.indexes, hot.instead):
         faults.append(f"uses {used} instead of {sorted(hot.indexes)}")
@@ -224,11 +226,11 @@ def test_no_hot_statement_walks_the_table(full: Database) -> None:
     assert not complaints, "\n\n".join(complaints)
 
 
-def postgres_visits(database: Database, parameters: dict[str, Any]) -> int:
-    """How many rows of the table and of its indexes a claim looks at."""
+def postgres_visits(database: Database, statement: Sql, parameters: dict[str, Any]) -> int:
+    """How many rows of the table and of its indexes a statement looks at."""
     with database.session() as connection, connection.transaction(force_rollback=True):
         explained = connection.execute(
-            f"EXPLAIN (ANALYZE, FORMAT JSON) {CLAIM.postgres}", parameters
+            f"EXPLAIN (ANALYZE, FORMAT JSON) {statement.postgres}", parameters
         ).fetchone()[0]
     looked = ("Actual Rows", "Rows Removed by Filter", "Rows Removed by Index Recheck")
     return sum(
@@ -238,7 +240,7 @@ def postgres_visits(database: Database, parameters: dict[str, Any]) -> int:
     )
 
 
-def sqlite_visits(database: Database, parameters: dict[str, Any]) -> int:
+def sqlite_visits(database: Database, statement: Sql, parameters: dict[str, Any]) -> int:
     """The same on SQLite, where only the steps of its machine can be counted: by ROW_STEPS."""
     visits = 0
 
@@ -251,7 +253,7 @@ def sqlite_visits(database: Database, parameters: dict[str, Any]) -> int:
         connection.execute("BEGIN IMMEDIATE")
         connection.set_progress_handler(count, ROW_STEPS)
         try:
-            connection.execute(CLAIM.sqlite, parameters).fetchall()
+            connection.execute(statement.sqlite, parameters).fetchall()
         finally:
             connection.set_progress_handler(None)
             connection.execute("ROLLBACK")
@@ -266,6 +268,17 @@ def test_a_claim_visits_what_it_takes_and_no_more(
     sqlite = database.dialect == "sqlite"
     visits = sqlite_visits if sqlite else postgres_visits
     parameters = claiming(sqlite, free, ahead)
-    assert visits(database, parameters) <= len(LANES)
+    assert visits(database, CLAIM, parameters) <= len(LANES)
     fill(database, None)
-    assert visits(database, parameters) <= len(LANES) + 3 * (free + ahead)
+    assert visits(database, CLAIM, parameters) <= len(LANES) + 3 * (free + ahead)
+
+
+def test_where_orders_wait_is_found_by_a_visit_a_queue(database: Database) -> None:
+    """One more finds that there are no others; a thousand that are empty by now cost nothing."""
+    visits = sqlite_visits if database.dialect == "sqlite" else postgres_visits
+    for number in range(1_000):
+        ledger.resume(database, f"used-{number}")
+    assert visits(database, WAITING, {}) <= 1
+    fill(database, None)
+    assert visits(database, WAITING, {}) <= PAUSED_QUEUES + QUEUES + 1
+    assert len(ledger.waiting_queues(database)) == PAUSED_QUEUES + QUEUES

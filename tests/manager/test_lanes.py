@@ -11,38 +11,43 @@ from itertools import pairwise
 import pytest
 
 from ledger import Claimed, Lane
-from manager.lanes import BOUNDS_MS, Lanes
+from manager.lanes import BOUNDS_MS, MOST_KEPT, Lanes
 from manager.pace import AHEAD_ORDERS, AHEAD_SECONDS, STOCK_SECONDS, Pace
 from tests.manager.by_hand import assignment
 
 HIGH, NORMAL, LOW = 1, 2, 3
 
 
-def lanes_of(*queues: str) -> Lanes:
-    lanes = Lanes()
-    lanes.know(queues)
-    return lanes
+class Walked(Lanes):
+    """Lanes of a manager that always finds orders in the same queues."""
+
+    def __init__(self, *queues: str) -> None:
+        super().__init__()
+        self.queues = queues
+
+    def walk(self) -> list[Lane]:
+        return self.next(self.queues)
 
 
-def taken(queue: str, count: int = 1) -> list[Claimed]:
-    """What a claim brings that finds a deep backlog of `normal` orders in this queue."""
-    return [assignment(queue=queue).order] * count
+def taken(queue: str, count: int = 1, priority: int = NORMAL) -> list[Claimed]:
+    """What a claim brings that finds a deep backlog of such orders in this queue."""
+    return [assignment(queue=queue, priority=priority).order] * count
 
 
-def first_normal(lanes: Lanes, *empty: str) -> str:
+def first_normal(lanes: Walked, *empty: str) -> str:
     """From which queue the next claim takes when all but these have only `normal` orders."""
-    walk = (lane for lane in lanes.next() if lane.queue not in empty)
+    walk = lanes.next([queue for queue in lanes.queues if queue not in empty])
     return next(lane.queue for lane in walk if lane.priority == NORMAL)
 
 
 def test_without_a_queue_there_is_nothing_to_walk() -> None:
-    assert Lanes().next() == []
+    assert Lanes().next([]) == []
 
 
 def test_high_before_normal_before_low_and_every_queue_in_each() -> None:
-    lanes = lanes_of("a", "b", "c")
+    lanes = Walked("a", "b", "c")
     for _ in range(4):
-        walk = lanes.next()
+        walk = lanes.walk()
         assert [lane.priority for lane in walk] == [HIGH] * 3 + [NORMAL] * 3 + [LOW] * 3
         for at in (0, 3, 6):
             assert {lane.queue for lane in walk[at : at + 3]} == {"a", "b", "c"}
@@ -50,15 +55,15 @@ def test_high_before_normal_before_low_and_every_queue_in_each() -> None:
 
 
 def test_queues_take_turns() -> None:
-    lanes = lanes_of("a", "b", "c")
-    first = [lanes.next()[0].queue for _ in range(4)]
+    lanes = Walked("a", "b", "c")
+    first = [lanes.walk()[0].queue for _ in range(4)]
     assert set(first[:3]) == {"a", "b", "c"}
     assert all(one != two for one, two in pairwise(first))
 
 
 def test_one_claim_in_ten_serves_first_what_is_past_its_bound() -> None:
-    lanes = lanes_of("a", "b")
-    walks = [lanes.next() for _ in range(100)]
+    lanes = Walked("a", "b")
+    walks = [lanes.walk() for _ in range(100)]
     for priority in (NORMAL, LOW):
         special = [at for at, walk in enumerate(walks) if walk[0].priority == priority]
         assert len(special) == 10
@@ -79,7 +84,7 @@ def test_the_bounds_are_a_minute_and_five() -> None:
 @pytest.mark.parametrize("count", [2, 3, 5, 7, 10, 20, 50])
 def test_no_queue_comes_first_more_often_than_another(count: int) -> None:
     """Whatever the number of queues has in common with the ten claims of a round."""
-    lanes = lanes_of(*(f"q{number:02}" for number in range(count)))
+    lanes = Walked(*(f"q{number:02}" for number in range(count)))
     first = Counter(first_normal(lanes) for _ in range(10 * count))
     assert set(first.values()) == {10}
 
@@ -87,7 +92,7 @@ def test_no_queue_comes_first_more_often_than_another(count: int) -> None:
 @pytest.mark.parametrize("most", [1, 8, 500])
 def test_each_queue_gets_as_many_orders_however_many_a_claim_takes(most: int) -> None:
     names = [f"q{number:02}" for number in range(20)]
-    lanes = lanes_of(*names)
+    lanes = Walked(*names)
     chance = random.Random(1)
     had: Counter[str] = Counter()
     for _ in range(400):
@@ -98,7 +103,7 @@ def test_each_queue_gets_as_many_orders_however_many_a_claim_takes(most: int) ->
 
 
 def test_a_queue_that_was_empty_comes_first_but_makes_up_for_nothing() -> None:
-    lanes = lanes_of("busy", "quiet", "steady")
+    lanes = Walked("busy", "quiet", "steady")
     for _ in range(100):
         lanes.took(taken(first_normal(lanes, "quiet")))
     turns = []
@@ -110,43 +115,56 @@ def test_a_queue_that_was_empty_comes_first_but_makes_up_for_nothing() -> None:
 
 
 def test_what_a_queue_had_of_one_class_counts_for_no_other() -> None:
-    lanes = lanes_of("a", "b")
+    lanes = Walked("a", "b")
     for _ in range(3):
-        lanes.next()
+        lanes.walk()
         lanes.took([assignment(queue="a", priority=LOW).order] * 10)
-    walk = lanes.next()
+    walk = lanes.walk()
     assert [lane.queue for lane in walk if lane.priority == LOW] == ["b", "a"]
-    assert {walk[0].queue, lanes.next()[0].queue} == {"a", "b"}
+    assert {walk[0].queue, lanes.walk()[0].queue} == {"a", "b"}
 
 
 @pytest.mark.parametrize("count", [1, 2, 3, 4, 5, 7, 10])
 def test_queues_take_turns_in_what_is_past_its_bound_too(count: int) -> None:
     """Else one queue with an endless overdue backlog lets those of the others starve."""
     names = [f"q{number}" for number in range(count)]
-    lanes = lanes_of(*names)
+    lanes = Walked(*names)
     first: dict[int, set[str]] = {NORMAL: set(), LOW: set()}
     for _ in range(count * 20):
-        lane = lanes.next()[0]
+        lane = lanes.walk()[0]
         if lane.age_ms:
             first[lane.priority].add(lane.queue)
     assert first == {NORMAL: set(names), LOW: set(names)}
 
 
-def test_a_manager_told_its_queues_serves_no_other() -> None:
-    lanes = Lanes(("mine",))
-    assert {lane.queue for lane in lanes.next()} == {"mine"}
-    assert not lanes.know(["mine", "other"])
-    assert {lane.queue for lane in lanes.next()} == {"mine"}
+def test_only_queues_in_which_orders_wait_are_walked() -> None:
+    lanes = Lanes()
+    for waiting in (["a"], ["a", "b"], ["b"], []):
+        assert {lane.queue for lane in lanes.next(waiting)} == set(waiting)
 
 
-def test_new_queues_are_news_once_and_gone_ones_are_forgotten() -> None:
-    lanes = lanes_of("a")
-    assert not lanes.know(["a"])
-    assert lanes.know(["a", "b"])
-    assert not lanes.know(["b", "a"])
-    assert not lanes.know(["b"])
-    assert {lane.queue for lane in lanes.next()} == {"b"}
-    assert isinstance(lanes.next()[0], Lane)
+def test_a_queue_that_empties_between_its_batches_gets_no_more_than_its_share() -> None:
+    """It comes and goes, as queues do whose customers wait for each result."""
+    lanes = Lanes()
+    had = Counter({"deep": 0, "bursts": 0})
+    here = True
+    for _ in range(400):
+        lane = next(lane for lane in lanes.next(["bursts", "deep"] if here else ["deep"]))
+        lanes.took(taken(lane.queue, 10, priority=lane.priority))
+        had[lane.queue] += 10
+        here = lane.queue != "bursts"
+    assert had["bursts"] <= had["deep"]
+
+
+def test_what_is_remembered_of_queues_is_bounded_and_nothing_that_counts_is_forgotten() -> None:
+    lanes = Lanes()
+    lanes.took(taken("greedy", 10 * MOST_KEPT))
+    for nth in range(3 * MOST_KEPT):
+        lanes.next([f"once-{nth}"])
+        lanes.took(taken(f"once-{nth}"))
+    assert len(lanes._had) <= MOST_KEPT + 6
+    walk = [lane.queue for lane in lanes.next(["greedy", "other"]) if lane.priority == NORMAL]
+    assert walk == ["other", "greedy"]
 
 
 def test_nothing_is_ahead_before_anything_was_measured() -> None:

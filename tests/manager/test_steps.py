@@ -15,6 +15,7 @@ from manager.pool import ManageWorker, PoolStopped
 from manager.writer import MOST_UNWRITTEN
 from models import COMPLETED, FAILED, PENDING, WIP
 from tests.factories import make_stale, submit
+from tests.ledger.evidence import waited
 from tests.manager.by_hand import ByHand, Unlucky, assignment, events
 from tests.manager.conftest import JobType
 
@@ -120,10 +121,11 @@ def test_ahead_goes_at_most_a_fifth_of_a_second_of_work(hand: ByHand, unlucky: U
 
 def test_an_overdue_order_does_not_cost_the_others_their_free_slot(unlucky: Unlucky) -> None:
     hand = ByHand(unlucky, workers=4)
-    ledger.resume(unlucky, "default")  # makes the queue known
+    submit(unlucky, delay_ms=3_600_000)
     for _ in range(4):
         hand.claimer.step()  # the fifth claim of ten looks first at what is past its bound
-    overdue = submit(unlucky, run_at=1)
+    overdue = submit(unlucky)
+    waited(unlucky, overdue, 3_600_000)
     for _ in range(9):
         submit(unlucky)
     while hand.claimer.step() == 0:
