@@ -42,7 +42,10 @@ class KeySpent(LedgerError):
 
 @dataclass(slots=True)
 class NewOrder:
-    """An order about to be submitted. `run_at` is absolute (ms), else `delay_ms` from now."""
+    """An order about to be submitted. `run_at` is absolute (ms), else `delay_ms` from now.
+
+    A past `run_at` counts as now, but for the order of a schedule.
+    """
 
     id: str
     type: str

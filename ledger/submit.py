@@ -13,21 +13,28 @@ from models import NOTHING, PENDING
 
 KEY_LIFE_MS = 24 * 3_600_000
 
+# Claims go by `run_at` and take it for the moment since when an order could run, so none is written
+# that is past: who submits with an old one would overtake those who wait. Only the fire of a
+# schedule is older than its order; it was promised before, by a row of the database.
 INSERT_ORDERS = Sql(
     sqlite="""
     INSERT INTO job_order (id, type, queue, status, priority, payload, attempts, crashes,
         max_attempts, lease, timeout_ms, max_silence_ms, run_at, created_on, last_updated, owner,
         tags, callback_url, copy_of, schedule, project, sandbox)
     VALUES (:id, :type, :queue, 'pending', :priority, :payload, 0, 0, :max_attempts, 0,
-        :timeout_ms, :max_silence_ms, coalesce(:run_at, {now} + :delay_ms), {now}, {now}, :owner,
-        :tags, :callback_url, :copy_of, :schedule, :project, :sandbox)""",
+        :timeout_ms, :max_silence_ms,
+        CASE WHEN :run_at IS NULL THEN {now} + :delay_ms
+            WHEN :schedule IS NULL THEN max(:run_at, {now}) ELSE :run_at END,
+        {now}, {now}, :owner, :tags, :callback_url, :copy_of, :schedule, :project, :sandbox)""",
     postgres="""
     INSERT INTO job_order (id, type, queue, status, priority, payload, attempts, crashes,
         max_attempts, lease, timeout_ms, max_silence_ms, run_at, created_on, last_updated, owner,
         tags, callback_url, copy_of, schedule, project, sandbox)
     SELECT id, type, queue, 'pending', priority, payload, 0, 0, max_attempts, 0, timeout_ms,
-        max_silence_ms, coalesce(run_at, {now} + delay_ms), {now}, {now}, owner, tags,
-        callback_url, copy_of, schedule, project, sandbox
+        max_silence_ms,
+        CASE WHEN run_at IS NULL THEN {now} + delay_ms
+            WHEN schedule IS NULL THEN greatest(run_at, {now}) ELSE run_at END,
+        {now}, {now}, owner, tags, callback_url, copy_of, schedule, project, sandbox
     FROM json_to_recordset(CAST(:rows AS json)) AS r (id uuid, type text, queue text,
         priority smallint, payload text, max_attempts int, timeout_ms bigint,
         max_silence_ms bigint, run_at bigint, delay_ms bigint, owner text, tags text,

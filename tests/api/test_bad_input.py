@@ -128,11 +128,17 @@ def test_a_time_must_be_one(client: FlaskClient, time: Any) -> None:
     assert fields_of(submit(client, {**SUM, "runAt": time})) == {"/runAt"}
 
 
-@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "9999-12-31T23:59:59.999Z"])
-def test_times_at_the_edge_are_kept(client: FlaskClient, time: str) -> None:
-    order_id = submitted(client, runAt=time)
+def test_the_last_of_all_times_is_kept(client: FlaskClient) -> None:
+    order_id = submitted(client, runAt="9999-12-31T23:59:59.999Z")
     shown = client.get(f"/api/v1/jobs/{order_id}").json["runAt"]  # type: ignore[index]
-    assert shown == time.replace("00Z", "00.000Z")
+    assert shown == "9999-12-31T23:59:59.999Z"
+
+
+@pytest.mark.parametrize("time", ["0001-01-01T00:00:00Z", "2020-02-29T23:59:59.999+14:00"])
+def test_a_time_that_is_past_counts_as_now(client: FlaskClient, time: str) -> None:
+    answer = submit(client, {**SUM, "runAt": time})
+    order = client.get(answer.headers["Location"]).json
+    assert order["runAt"] == order["createdOn"] == answer.json["runAt"]  # type: ignore[index]
 
 
 def test_an_unknown_type_is_told_the_known_ones(client: FlaskClient) -> None:

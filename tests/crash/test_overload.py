@@ -18,9 +18,10 @@ JOBS = "tests.crash.jobs,tests.crash.paced"
 HIGH, NORMAL, LOW = PRIORITIES.values()
 
 
-def overdue() -> int:
-    """A `runAt` (ms) that lies past the bound of every class."""
-    return int(time.time() * 1000) - 2 * max(BOUNDS_MS.values())
+def overdue() -> dict[str, Any]:
+    """Columns of an order past the bound of every class: one of a schedule, made late."""
+    run_at = int(time.time() * 1000) - 2 * max(BOUNDS_MS.values())
+    return {"run_at": run_at, "schedule": "missed"}
 
 
 def start(site: Site, count: int = 1, **settings: Any) -> list[Process]:
@@ -42,7 +43,7 @@ def test_an_overdue_low_order_runs_within_ten_claims_of_an_overload_of_high(site
     high = set(submit(site, 1_500, 10, priority=HIGH))
     wait_until(lambda: len(begun(site)) > 50, "the overload is being worked off")
     before = len(events(site.database, "claimed"))
-    (low,) = submit(site, 1, 10, priority=LOW, run_at=overdue())
+    (low,) = submit(site, 1, 10, priority=LOW, **overdue())
     site.began(low)
 
     claims = [event.ids for event in events(site.database, "claimed")]
@@ -55,7 +56,7 @@ def test_an_overdue_low_order_runs_within_ten_claims_of_an_overload_of_high(site
 def test_a_fresh_high_order_never_waits_behind_an_overdue_backlog_of_low(site: Site) -> None:
     ms, workers = 40, 2
     start(site, max_workers=workers)
-    low = set(submit(site, 1_000, ms, priority=LOW, run_at=overdue()))
+    low = set(submit(site, 1_000, ms, priority=LOW, **overdue()))
     waits = []
     for _ in range(5):
         sofar = len(begun(site))
@@ -75,7 +76,7 @@ def test_queues_with_deep_backlogs_get_an_even_share(site: Site) -> None:
     backlog = {
         order: queue
         for queue in range(queues)
-        for order in submit(site, 3 * turns, 60, queue=f"queue-{queue}", run_at=overdue())
+        for order in submit(site, 3 * turns, 60, queue=f"queue-{queue}", **overdue())
     }
     start(site)
     wait_until(lambda: len(begun(site)) >= queues * turns, "each queue had its turns")

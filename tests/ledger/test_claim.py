@@ -26,11 +26,14 @@ def ids(claimed: Sequence[Claimed]) -> list[str]:
 def test_high_before_normal_before_low_then_by_due_time_then_by_arrival(
     database: Database,
 ) -> None:
-    low = submit(database, priority=3, run_at=1)
-    later = submit(database, priority=2, run_at=20)
-    first = submit(database, priority=2, run_at=10)
-    second = submit(database, priority=2, run_at=10)
-    high = submit(database, priority=1)
+    now = ledger.find(database, submit(database, queue="other")).created_on
+    low = submit(database, priority=3, run_at=now + 1 * MINUTE)
+    later = submit(database, priority=2, run_at=now + 3 * MINUTE)
+    first = submit(database, priority=2, run_at=now + 2 * MINUTE)
+    second = submit(database, priority=2, run_at=now + 2 * MINUTE)
+    high = submit(database, priority=1, run_at=now + 4 * MINUTE)
+    for order in (low, later, first, second, high):
+        evidence.waited(database, order, 5 * MINUTE)
     assert ids(claim(database, free=2)) == [high, first]
     assert ids(claim(database, free=9)) == [second, later, low]
 
@@ -131,16 +134,33 @@ def test_ahead_of_free_workers_only_short_types_are_taken(
     assert ids(claimed) == [order.id for order in orders[:taken]]
 
 
+def test_the_queues_in_which_orders_wait_are_told_and_no_others(database: Database) -> None:
+    assert ledger.waiting_queues(database) == []
+    for queue in ("a.b", "B", "b", "a-b", "z"):
+        for priority in (3, 1):
+            submit(database, queue=queue, priority=priority)
+    later = submit(database, queue="later", delay_ms=MINUTE)
+    ledger.pause(database, "never-used")
+    found = ledger.waiting_queues(database)
+    assert sorted(found) == ["B", "a-b", "a.b", "b", "later", "z"]
+    for nth in range(2):
+        assert len(ledger.claim(database, MANAGER, [Lane("b", 3), Lane("b", 1)], 1)) == 1
+        assert ("b" in ledger.waiting_queues(database)) == (nth == 0)
+    ledger.cancel(database, later)
+    assert sorted(ledger.waiting_queues(database)) == ["B", "a-b", "a.b", "z"]
+
+
 def test_without_lanes_nothing_is_claimed(database: Database) -> None:
     submit(database)
     assert ledger.claim(database, MANAGER, [], 5) == []
 
 
 def test_a_claim_gives_all_that_a_worker_needs(database: Database) -> None:
-    order = new_order(payload='{"x": 1}', max_attempts=9, timeout_ms=8, max_silence_ms=7, run_at=6)
+    order = new_order(payload='{"x": 1}', max_attempts=9, timeout_ms=8, max_silence_ms=7)
     ledger.submit(database, [ledger.Request([order])])
+    due = ledger.find(database, order.id).run_at
     assert claim(database) == [
-        Claimed(order.id, "add", "default", 2, '{"x": 1}', 1, 1, 0, 9, 8, 7, 6)
+        Claimed(order.id, "add", "default", 2, '{"x": 1}', 1, 1, 0, 9, 8, 7, due)
     ]
     row = ledger.find(database, order.id)
     assert (row.status, row.lease, row.attempts, row.manager) == (WIP, 1, 1, MANAGER)

@@ -124,10 +124,10 @@ def test_every_attempt_stays_in_the_history(database: Database) -> None:
 
 
 def test_handing_back_gives_the_attempt_back_and_keeps_the_place(database: Database) -> None:
-    (order,) = held(database, run_at=1234)
+    (order,) = held(database)
     assert finish(database, hand_back(order)) == []
     row = ledger.find(database, order.id)
-    assert (row.status, row.attempts, row.lease, row.run_at) == (PENDING, 0, 1, 1234)
+    assert (row.status, row.attempts, row.lease, row.run_at) == (PENDING, 0, 1, order.run_at)
     assert ledger.history(database, order.id) == [], "it never began"
     (again,) = claim(database)
     assert (again.attempts, again.lease) == (1, 2)

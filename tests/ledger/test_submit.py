@@ -81,7 +81,25 @@ def test_every_field_arrives(database: Database) -> None:
 def test_due_times_are_absolute_or_from_now_on(database: Database) -> None:
     later = ledger.find(database, submit(database, delay_ms=90_000))
     assert later.run_at - later.created_on == 90_000
-    assert ledger.find(database, submit(database, run_at=123_456)).run_at == 123_456
+    at = later.created_on + 3_600_000
+    assert ledger.find(database, submit(database, run_at=at)).run_at == at
+
+
+@pytest.mark.parametrize("run_at", [-62_135_596_800_000, 0, 123_456])
+def test_what_was_due_before_it_was_made_is_due_when_it_is_made(
+    database: Database, run_at: int
+) -> None:
+    orders = [new_order(run_at=run_at), new_order(), new_order(run_at=run_at + 1)]
+    send(database, Request(orders))
+    rows = [ledger.find(database, order.id) for order in orders]
+    assert all(row.run_at == row.created_on for row in rows)
+
+
+def test_the_order_of_a_schedule_is_due_at_its_fire_although_it_is_made_later(
+    database: Database,
+) -> None:
+    order = submit(database, run_at=123_456, schedule="nightly")
+    assert ledger.find(database, order).run_at == 123_456
 
 
 @pytest.mark.parametrize(

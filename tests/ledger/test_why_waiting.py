@@ -221,7 +221,8 @@ def test_nothing_keeps_it_and_yet_it_is_not_taken(database: Database) -> None:
 
 def test_one_that_was_due_before_it_was_made_waits_since_then(database: Database) -> None:
     manager(database)
-    one = told(database, factories.submit(database, run_at=-62_135_596_800_000), "about_to_run")
+    order = factories.submit(database, run_at=-62_135_596_800_000, schedule="nightly")
+    one = told(database, order, "about_to_run")
     assert one.facts["due_for_ms"] < 60_000
 
 
