@@ -8,7 +8,7 @@ the empty table, and with fresh ones: a table that turns over all the time has a
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pytest
@@ -67,8 +67,10 @@ def fill(database: Database, analyze: str | None) -> None:
     wip = [new_order(queue="wip", type=str(nth % HOLDERS)) for nth in range(WIP)]
     ledger.submit(database, [Request(wip)])
     database.write(lambda tx: tx.run(START))
+    # Every other one says that it was due long ago.
     waiting = [
-        new_order(queue=f"queue-{nth % QUEUES}", priority=1 + nth % 3) for nth in range(PENDING)
+        new_order(queue=f"queue-{nth % QUEUES}", priority=1 + nth % 3, run_at=(None, 1)[nth % 2])
+        for nth in range(PENDING)
     ]
     ledger.submit(database, [Request(waiting)])
     held_up = [new_order(queue=f"paused-{nth % PAUSED_QUEUES}") for nth in range(PAUSED)]
@@ -99,10 +101,15 @@ def hot_statements(database: Database) -> Iterator[tuple[str, Hot]]:
         yield f"finish free {size}", Hot(FINISH_FREE, one_by_one(sqlite, ids, ENDING), by_key)
         yield f"renew {size}", Hot(RENEW, one_by_one(sqlite, ids, BEAT), by_key)
         for ahead in (0, 100):
-            yield (
-                f"claim {size} and {ahead} ahead",
-                Hot(CLAIM, claiming(sqlite, size, ahead), by_key | {"job_order_pending"}),
-            )
+            for name, lanes in {"plain": LANES, "ageing": AGEING_LANES}.items():
+                yield (
+                    f"{name} claim {size} and {ahead} ahead",
+                    Hot(
+                        CLAIM,
+                        claiming(sqlite, size, ahead, lanes),
+                        by_key | {"job_order_pending"},
+                    ),
+                )
     yield "waiting", Hot(WAITING, {}, frozenset({"job_order_pending"}))
     yield "waits", Hot(WAITS, waits_parameters(LANES), frozenset({"job_order_pending"}))
     yield "stale", Hot(STALE, {"stale": 1000, "me": "m", "most": 500}, frozenset({"job_order_wip"}))
@@ -154,11 +161,14 @@ LANES = [
     )
 ]
 
+# What one claim in ten walks: nothing is past the bound, whatever its due time was said to be.
+AGEING_LANES = [lane._replace(age_ms=300_000) for lane in LANES if lane.priority == 3] + LANES
 
-def claiming(sqlite: bool, free: int, ahead: int) -> dict[str, Any]:
+
+def claiming(sqlite: bool, free: int, ahead: int, lanes: Sequence[Lane] = LANES) -> dict[str, Any]:
     dialect = "sqlite" if sqlite else "postgresql"
     short = ["add"] if ahead else []
-    return claim_parameters(dialect, MANAGER, LANES, free, free + ahead, short)
+    return claim_parameters(dialect, MANAGER, lanes, free, free + ahead, short)
 
 
 def nodes(plan: dict[str, Any]) -> Iterator[dict[str, Any]]:
@@ -260,17 +270,18 @@ def sqlite_visits(database: Database, statement: Sql, parameters: dict[str, Any]
     return visits
 
 
+@pytest.mark.parametrize("lanes", [LANES, AGEING_LANES], ids=["plain", "ageing"])
 @pytest.mark.parametrize(("free", "ahead"), [(1, 0), (100, 0), (8, 500)])
 def test_a_claim_visits_what_it_takes_and_no_more(
-    database: Database, free: int, ahead: int
+    database: Database, free: int, ahead: int, lanes: Sequence[Lane]
 ) -> None:
     """Each lane once, each order three times: to see how far to go, to pick it, to move it."""
     sqlite = database.dialect == "sqlite"
     visits = sqlite_visits if sqlite else postgres_visits
-    parameters = claiming(sqlite, free, ahead)
-    assert visits(database, CLAIM, parameters) <= len(LANES)
+    parameters = claiming(sqlite, free, ahead, lanes)
+    assert visits(database, CLAIM, parameters) <= len(lanes)
     fill(database, None)
-    assert visits(database, CLAIM, parameters) <= len(LANES) + 3 * (free + ahead)
+    assert visits(database, CLAIM, parameters) <= len(lanes) + 3 * (free + ahead)
 
 
 def test_where_orders_wait_is_found_by_a_visit_a_queue(database: Database) -> None:

@@ -162,6 +162,17 @@ def test_a_new_queue_is_found_by_the_claim_that_finds_nothing(
     assert row(unlucky, order_id).status == COMPLETED
 
 
+def test_an_urgent_order_in_a_new_queue_is_next_while_a_backlog_is_worked_off(
+    hand: ByHand, unlucky: Unlucky
+) -> None:
+    for _ in range(3):
+        submit(unlucky, type="sleep", payload='{"seconds":0}')
+    hand.work_off()
+    order_id = submit(unlucky, queue="brand-new", priority=1)
+    hand.work_off()
+    assert row(unlucky, order_id).status == COMPLETED
+
+
 def test_cancelled_while_it_waits_behind_the_workers_it_never_runs(
     hand: ByHand, unlucky: Unlucky, job_type: JobType
 ) -> None:
