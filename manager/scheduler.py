@@ -10,11 +10,11 @@ import structlog
 
 from database import Database
 from ledger import fires
+from logs import MOST_TOLD
 
 # How often the database is asked at most, unless a fire is due earlier; a little less than a
 # second, since two ticks of half a second may take that.
 LOOK_SECONDS = 0.9
-MOST_NAMED = 5
 
 log = structlog.get_logger("capataz.manager")
 
@@ -56,5 +56,5 @@ class Scheduler:
             log.warning(
                 "fires were missed; each schedule made one order for the latest",
                 n=len(late),
-                schedules=late[:MOST_NAMED],
+                schedules=late[:MOST_TOLD],
             )
