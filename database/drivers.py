@@ -16,6 +16,7 @@ from playhouse.postgres_ext import Psycopg3Database
 from psycopg.adapt import Loader
 from psycopg.pq import TransactionStatus
 
+import forks
 from database import pooler
 from database.turn import Turn
 
@@ -69,6 +70,8 @@ class _PostgresSession(Psycopg3Database):  # type: ignore[misc]
     def _connect(self) -> Any:
         connection = super()._connect()
         try:
+            # Two who talk on one socket: a job's fork that ends it would end it for us, too.
+            forks.keep(connection.fileno())
             connection.adapters.register_loader("uuid", _UuidText)
             self.pooled = pooler.set_up(connection)
         except BaseException:

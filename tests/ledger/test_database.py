@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import gc
+import os
 import socket
 import threading
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -250,6 +252,20 @@ def test_a_server_that_lets_nothing_be_written_is_away(database: Database) -> No
 
     with pytest.raises(DatabaseAway, match="ReadOnly"):
         database.write(work)
+
+
+@POSTGRES_ONLY
+def test_a_fork_does_not_end_our_connections(database: Database) -> None:
+    before = database.read(PID)
+    child = os.fork()
+    if child == 0:
+        code = 1
+        with suppress(Exception):
+            database.close()
+            code = 0
+        os._exit(code)
+    assert os.waitpid(child, 0)[1] == 0
+    assert database.read(PID) == before, "it is the same connection"
 
 
 @POSTGRES_ONLY
