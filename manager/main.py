@@ -7,86 +7,35 @@ import secrets
 import socket
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from database import Database
 from jobs import registry
-from ledger import Lifeline, ManagerCard, process_mark, register, server_uptime
+from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
-from manager.auditor import Auditor
-from manager.bookkeeper import Bookkeeper
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
-from manager.consumption import LOOKS, ConsumptionWatchdog
+from manager.consumption import ConsumptionWatchdog
+from manager.core import Core, make_core
+from manager.duties import duties
 from manager.executor import Executor, run
-from manager.failure_detector import FailureDetector
-from manager.heartbeat import Heartbeat
-from manager.janitor import Janitor
 from manager.lanes import Lanes
-from manager.leases import Leases
 from manager.loop import Loop
-from manager.order_logs import OrderLogs
-from manager.outcome import ERROR, FATAL, SUCCEEDED, Outcome
-from manager.pace import AHEAD_ORDERS, Pace
-from manager.pool import ManageWorker
-from manager.rescuer import Rescuer
-from manager.roster import TICK_SECONDS, Roster
-from manager.scheduler import Scheduler
-from manager.scribe import Scribe
-from manager.supervisor import Duty, Parts, Supervisor
+from manager.outcome import Outcome
+from manager.roster import Roster
+from manager.supervisor import Parts, Supervisor
 from manager.watchman import Watchman
-from manager.writer import Writer
 from settings import VERSION, Settings
 
-# Each of these costs an idle manager some CPU: none is quicker than it must be.
-WATCH_SECONDS = 0.5
-CHILDREN_SECONDS = 10.0
-PROGRESS_SECONDS = 1.0
-LOGS_SECONDS = 1.0
-FOLD_SECONDS = 10.0
-FIRE_SECONDS = 0.5
-DELETE_SECONDS = 1.0
-AUDIT_SECONDS = 20.0
-LOOK_SECONDS = 1.0
-RESCUES_PER_STALE_TIME = 6
 STALLED_POLLS = 10
 # When a manager that was stopped itself cannot end its work, its wardens do, before it is stale.
 LEASE_PART = 0.9
-RAN_ON = (SUCCEEDED, ERROR, FATAL)
 
 
 def manager_id() -> str:
     """A name that no other manager has or had: host, process, and a random end."""
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
-
-
-@dataclass(frozen=True, slots=True)
-class _Core:
-    """What nearly every part of a manager works with."""
-
-    settings: Settings
-    database: Database
-    name: str
-    pool: ManageWorker
-    leases: Leases
-    pace: Pace
-    writer: Writer
-    heartbeat: Heartbeat
-    logs: OrderLogs
-    scribe: Scribe
-
-    def deliver(self, assignment: Assignment, outcome: Outcome) -> None:
-        """Take the outcome of an attempt. One that something else has ended counts no more: of a
-        thread that ran on, the ledger is told all the same, and says that it came too late."""
-        if self.leases.settle(assignment) or _ran_on(assignment, outcome):
-            self.writer.put(assignment, outcome)
-
-
-def _ran_on(assignment: Assignment, outcome: Outcome) -> bool:
-    """Whether it is what a thread came to that did not look whether it was told to stop."""
-    return assignment.apart is None and assignment.started is not None and outcome.kind in RAN_ON
 
 
 def build(settings: Settings, database: Database) -> Supervisor:
@@ -101,7 +50,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
         lifeline.close()
         raise
     bell = Bell(database)
-    core = _core(settings, database, name, lifeline, bell)
+    core = make_core(settings, database, name, lifeline, bell)
     lifeline.changed = core.heartbeat.tick
     heartbeat, children = core.heartbeat, _children(core)
     roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
@@ -129,7 +78,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
             listener=Listener(database, name, heard),
             bell=bell,
             children=children,
-            duties=_duties(core, watchman, watchdog, children, bell, roster),
+            duties=duties(core, watchman, watchdog, children, bell, roster),
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )
@@ -139,34 +88,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
     return supervisor
 
 
-def _core(
-    settings: Settings, database: Database, name: str, lifeline: Lifeline, bell: Bell
-) -> _Core:
-    leases = Leases(settings.stale_seconds)
-    pace = Pace()
-    logs = OrderLogs()
-    scribe = Scribe(database, logs)
-    writer = Writer(database, name, leases, pace, bell.ring, scribe.before_finish)
-    return _Core(
-        settings,
-        database,
-        name,
-        ManageWorker(
-            settings.max_workers,
-            min_workers=settings.min_workers,
-            backlog=2 * AHEAD_ORDERS,
-            name=name,
-        ),
-        leases,
-        pace,
-        writer,
-        Heartbeat(database, name, leases, writer.put, lambda: lifeline.proof),
-        logs,
-        scribe,
-    )
-
-
-def _children(core: _Core) -> Children:
+def _children(core: Core) -> Children:
     children = Children(core.settings.jobs, core.logs)
     part = LEASE_PART * core.settings.stale_seconds
     core.heartbeat.renewed = lambda at: children.renewed(at + part)
@@ -175,7 +97,7 @@ def _children(core: _Core) -> Children:
     return children
 
 
-def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
+def _claimers(core: Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
     lanes = Lanes()
     executor = Executor(core.leases.begin, core.deliver, run_apart, core.logs.listening(run))
 
@@ -197,7 +119,7 @@ def _claimers(core: _Core, run_apart: Callable[[Assignment], Outcome]) -> Callab
     return make
 
 
-def _watchers(core: _Core, claiming: Claiming) -> tuple[Watchman, ConsumptionWatchdog]:
+def _watchers(core: Core, claiming: Claiming) -> tuple[Watchman, ConsumptionWatchdog]:
     settings = core.settings
     watchman = Watchman(
         core.leases,
@@ -216,53 +138,6 @@ def _watchers(core: _Core, claiming: Claiming) -> tuple[Watchman, ConsumptionWat
         is_steady=core.heartbeat.is_steady,
     )
     return watchman, watchdog
-
-
-def _duties(
-    core: _Core,
-    watchman: Watchman,
-    watchdog: ConsumptionWatchdog,
-    children: Children,
-    bell: Bell,
-    roster: Roster,
-) -> tuple[Duty, ...]:
-    settings, database, heartbeat = core.settings, core.database, core.heartbeat
-
-    def is_steady(seconds: float) -> bool:
-        """Whether others had the time to beat since an outage, seen from here or not."""
-        return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
-
-    rescuer = Rescuer(database, core.name, core.leases, settings.stale_seconds, is_steady)
-    rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
-    return (
-        Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
-        Duty("roster", roster.tick, TICK_SECONDS, alone=True),
-        Duty("progress", heartbeat.report_progress, PROGRESS_SECONDS),
-        Duty("logs", core.scribe.tick, LOGS_SECONDS),
-        Duty("watchman", watchman.tick, WATCH_SECONDS, alone=True),
-        Duty("children", children.tick, CHILDREN_SECONDS, alone=True),
-        Duty("rescuer", rescuer.tick, rescue_seconds),
-        Duty("failure detector", FailureDetector(database, core.name).tick, LOOK_SECONDS),
-        Duty("watchdog", watchdog.tick, watchdog.patience_seconds / LOOKS),
-        Duty(
-            "scheduler",
-            Scheduler(database, core.name, bell.ring).tick,
-            FIRE_SECONDS,
-            alone=True,
-        ),
-        Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
-        Duty(
-            "janitor",
-            Janitor(database, core.name, settings.retention_hours).tick,
-            DELETE_SECONDS,
-            alone=True,
-        ),
-        Duty(
-            "auditor",
-            Auditor(database, core.name, settings.stale_seconds, is_steady).tick,
-            AUDIT_SECONDS,
-        ),
-    )
 
 
 def _card(settings: Settings, name: str, lifeline: Lifeline) -> ManagerCard:
