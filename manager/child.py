@@ -8,10 +8,10 @@ job's. What may end it is not looked at here: that is its warden's duty.
 from __future__ import annotations
 
 import contextlib
-import faulthandler
+import contextvars
+import decimal
 import logging
 import os
-import resource
 import select
 import signal
 import socket
@@ -29,8 +29,10 @@ from manager.assignment import Assignment
 from manager.executor import run
 from manager.feed import MARK
 from manager.frames import Line
-from manager.outcome import FATAL, SUCCEEDED, Outcome, Usage
-from manager.warden import STACK_SIGNAL
+from manager.interpreter_state import InterpreterState
+from manager.outcome import FATAL, SUCCEEDED, Outcome
+from manager.own_gauge import Gauge
+from manager.process_state import ProcessState, keep_stacks
 
 PROGRESS_SECONDS = 0.1
 MAX_LOGGED = 4_000
@@ -57,10 +59,12 @@ class Order(NamedTuple):
 class Child:
     """Answers what comes on the line until it ends."""
 
-    def __init__(self, line: Line, stop: int, streams: Sequence[int]) -> None:
-        """`streams` are its output and errors, whatever the job does to its own."""
+    def __init__(self, line: Line, stop: int, stacks: int, streams: Sequence[int]) -> None:
+        """`stacks` is where stacks go, `streams` are its output and errors, whatever the job does
+        to its own."""
         self._line = line
         self._stop = stop
+        self._stacks = stacks
         self._streams = streams
         self._pid = os.getpid()
         self._current: Assignment | None = None
@@ -82,6 +86,8 @@ class Child:
         os.register_at_fork(
             before=_hold_signals, after_in_parent=_release_signals, after_in_child=self._forsake
         )
+        self._process = ProcessState(self._stacks, self._streams)
+        self._interpreter = InterpreterState()
         self._mark()
         self._line.send({"ready": self._pid, "cpu": self._gauge.cpu_seconds()})
         with contextlib.suppress(EOFError):
@@ -90,18 +96,18 @@ class Child:
                     self._answer(Order(**message))
 
     def _answer(self, order: Order) -> None:
-        threads = threading.active_count()
         self._gauge.start()
         assignment = self._current = Assignment(order)
         # Read after it is current: who is told later than this finds it there.
         if self._told:
             assignment.tell_to_stop()
-        outcome = run(assignment, self._make_context)
-        told = self._is_told()
+        outcome = contextvars.copy_context().run(self._run, assignment)
+        self._process.disarm()
         self._current = None
         if os.getpid() != self._pid:
             # A fork that the job made came back from it: only the first process may answer.
             os._exit(outcome.kind != SUCCEEDED)
+        told = self._is_told()
         for stream in (sys.stdout, sys.stderr):
             with contextlib.suppress(Exception):  # the job may have closed or replaced it
                 stream.flush()
@@ -112,7 +118,7 @@ class Child:
             "cpu": self._gauge.cpu_seconds(),
             "rss": self._gauge.rss_mb(),
             "told": told,
-            "spent": _is_anything_left() or threading.active_count() > threads,
+            "spent": self._restore(),
         }
         self._mark()
         try:
@@ -120,6 +126,23 @@ class Child:
         except exact_json.BadJson:
             fault = Outcome(FATAL, outcome.run_seconds, error_type="BadOutcome", message="")
             self._line.send({"outcome": fault, **answer})
+        self._interpreter.renew()
+
+    def _run(self, assignment: Assignment) -> Outcome:
+        # A context variable holds it, so that this is the run's own.
+        decimal.setcontext(decimal.getcontext().copy())
+        return run(assignment, self._make_context)
+
+    def _restore(self) -> str:
+        """Make all as it was before the run; why that cannot be, if so."""
+        if _is_anything_left():
+            return "a process is left"
+        try:
+            self._process.restore()
+            self._interpreter.restore()
+        except Exception as error:
+            return str(error) or type(error).__name__
+        return ""
 
     def _mark(self) -> None:
         """What is printed from now on is of another run."""
@@ -168,7 +191,10 @@ class Child:
     def _forsake(self) -> None:
         """In a process that the job forked: be no child of the manager's."""
         self._line.forsake()
-        os.close(self._stop)
+        # A fork of a fork has let go of it already, and the number may be another file's by now.
+        if self._stop >= 0:
+            os.close(self._stop)
+            self._stop = -1
         for number in _SPARED:
             signal.signal(number, signal.SIG_DFL)
         _release_signals()
@@ -238,47 +264,6 @@ class _Forwarder(logging.Handler):
         return [name, record.levelno, record.created, text, more]
 
 
-class Gauge:
-    """Measures what a run uses, of a process that had other runs before."""
-
-    def __init__(self) -> None:
-        self._reset = _open("/proc/self/clear_refs", os.O_WRONLY)
-        self._statm = _open("/proc/self/statm", os.O_RDONLY)
-        self._page_mb = os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
-        self._cpu = 0.0
-
-    def start(self) -> None:
-        """Begin anew; where the system cannot forget a peak it stays that of the process."""
-        if self._reset is not None:
-            with contextlib.suppress(OSError):
-                os.pwrite(self._reset, b"5", 0)
-        self._cpu = self.cpu_seconds()
-
-    def usage(self) -> Usage:
-        """What was used since the start."""
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
-        return Usage(self.cpu_seconds() - self._cpu, peak)
-
-    def cpu_seconds(self) -> float:
-        """Of this process and of those that it waited for."""
-        own = resource.getrusage(resource.RUSAGE_SELF)
-        others = resource.getrusage(resource.RUSAGE_CHILDREN)
-        return own.ru_utime + own.ru_stime + others.ru_utime + others.ru_stime
-
-    def rss_mb(self) -> float:
-        """What is resident now; 0 where the system does not say."""
-        if self._statm is None:
-            return 0.0
-        return int(os.pread(self._statm, 200, 0).split()[1]) * self._page_mb
-
-
-def _open(path: str, flags: int) -> int | None:
-    try:
-        return os.open(path, flags | os.O_CLOEXEC)
-    except OSError:
-        return None
-
-
 def _is_anything_left() -> bool:
     """Whether a process that the job started, or one that such a one started, still lives.
 
@@ -314,11 +299,10 @@ def main(arguments: Sequence[str]) -> None:
     for number in _SPARED:
         # A handler, not SIG_IGN, which the programs that a job starts would inherit.
         signal.signal(number, _spared)
-    faulthandler.enable(int(stack_fd), all_threads=True)
-    faulthandler.register(STACK_SIGNAL, int(stack_fd), all_threads=True, chain=False)
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
     streams = (os.dup(1), os.dup(2))
+    keep_stacks(int(stack_fd))
     registry.load(modules)
     line = Line(socket.socket(fileno=int(line_fd)))
-    Child(line, int(stop_fd), streams).serve()
+    Child(line, int(stop_fd), int(stack_fd), streams).serve()

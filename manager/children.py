@@ -82,8 +82,8 @@ class Children:
     """Runs each assignment in a child of its own, for as long as the run lasts.
 
     A child serves one order after the other, and at most as many are kept as ran at once. It is
-    ended after 60 s without work or 10,000 runs, after any run that left a process or a thread
-    behind, and when it rests on more than 256 MiB.
+    ended after 60 s without work or 10,000 runs, when it rests on more than 256 MiB, and after any
+    run that left it in a state that cannot be undone, such as a process or a thread left behind.
     """
 
     def __init__(self, modules: Sequence[str] = (), logs: OrderLogs | None = None) -> None:
@@ -207,9 +207,10 @@ class Children:
             report = self._bury(cell)
             seconds = time.monotonic() - assignment.started
             return judge(assignment, answer, verdict, report, seconds, spent_before)
-        outcome, spent = outcome_of(answer), bool(answer["spent"])
-        spent = not cell.settle() or spent
-        self._give_back(cell, spent=spent)
+        outcome, spent = outcome_of(answer), str(answer["spent"])
+        if not cell.settle():
+            spent = "it closed its output"
+        self._give_back(cell, spent)
         return outcome
 
     def _make(self) -> Cell:
@@ -249,13 +250,18 @@ class Children:
         self._end_all(dead)
         return found
 
-    def _give_back(self, cell: Cell, *, spent: bool) -> None:
-        spent = spent or cell.runs >= MOST_RUNS or cell.rss_mb > MOST_RESTING_MB
+    def _give_back(self, cell: Cell, spent: str) -> None:
+        """`spent` says why it must not be used again, if so."""
+        if cell.runs >= MOST_RUNS:
+            spent = spent or "it has run enough"
+        elif cell.rss_mb > MOST_RESTING_MB:
+            spent = spent or "it keeps much memory"
         cell.idle_since = time.monotonic()
         with self._lock:
             if not spent and not self._closed:
                 self._idle.append(cell)
                 return
+        log.debug("a child process is not used again", pid=cell.pid, why=spent or "closed")
         self._end_all([cell])
 
     def _stillborn(self, cell: Cell, run: Run) -> Outcome:

@@ -64,6 +64,7 @@ BANS = (
             *("manager.cell", "manager.child", "manager.frames", "manager.autopsy"),
             *("manager.warden", "manager.processes", "manager.demand", "manager.gauge"),
             *("manager.tail", "manager.verdicts", "manager.feed", "manager.prints"),
+            *("manager.process_state", "manager.interpreter_state", "manager.own_gauge"),
             *("manager.order_logs", "manager.capture", "manager.cleaning"),
         ),
         ("ledger", "models", "database", *SQL),

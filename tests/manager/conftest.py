@@ -11,7 +11,7 @@ import pytest
 import models
 from jobs import registry
 from tests.manager.by_hand import ByHand, Unlucky
-from tests.manager.stage import JOBS, Stage
+from tests.manager.stage import JOBS, UNTIDY, Stage
 
 JobType = Callable[..., str]
 
@@ -47,7 +47,7 @@ def hand(unlucky: Unlucky) -> ByHand:
 @pytest.fixture
 def stage(tmp_path: Path) -> Iterator[Stage]:
     """Children, which know the wild jobs; at the end nothing of them is left."""
-    registry.load([JOBS])
+    registry.load([JOBS, UNTIDY])
     made = Stage(tmp_path)
     yield made
     made.children.close(0)

@@ -16,6 +16,7 @@ from tests.manager.by_hand import assignment
 from tests.support import wait_until
 
 JOBS = "tests.manager.wild"
+UNTIDY = "tests.manager.untidy"
 
 
 class Running:
@@ -42,7 +43,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.children = Children([JOBS])
+        self.children = Children([JOBS, UNTIDY])
         self._marks = 0
         self._others = {process.pid for process in psutil.Process().children()}
 

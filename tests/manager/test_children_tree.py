@@ -194,12 +194,14 @@ def test_nothing_of_the_managers_is_open_in_a_child_or_its_warden(
 
 
 def opened(pid: int) -> set[str]:
-    """What a process has open, besides its standard streams and what every process may share."""
+    """What a process has open, besides its standard streams, the folder that it works in, and what
+    every process may share."""
+    shared = ("/dev/null", "anon_inode:", str(Path.cwd()))
     found = set()
     for path in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):  # one is that with which the list was made
             target = str(path.readlink())
-            if int(path.name) > 2 and not target.startswith(("/dev/null", "anon_inode:")):
+            if int(path.name) > 2 and not target.startswith(shared):
                 found.add(target)
     return found
 
