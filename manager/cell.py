@@ -19,6 +19,7 @@ import forks
 from manager.frames import BadFrame, Line
 from manager.prints import Heard, Prints
 from manager.processes import end_marked
+from manager.shortage import UNKNOWN
 
 GRACE_SECONDS = 2.0
 # A child that takes longer to load its modules, or to take a request, is broken.
@@ -43,7 +44,8 @@ _ROOT = Path(__file__).resolve().parents[1]
 
 
 class Report(NamedTuple):
-    """What a warden says at the end: `status` is the child's wait status, None when not known."""
+    """What a warden says at the end: `status` is the child's wait status, None when not known,
+    `shortage` whether the system was short of memory. And why we ended it, if for a `fault`."""
 
     reason: str = "lost"
     status: int | None = None
@@ -52,6 +54,8 @@ class Report(NamedTuple):
     used_mb: int = 0
     output: bytes = b""
     stack: bytes = b""
+    shortage: str = UNKNOWN
+    fault: str = ""
 
 
 class Cell:
@@ -94,6 +98,7 @@ class Cell:
             self._poll.register(end, select.POLLIN)
         self._limit: float | None = None
         self._memory_mb = 0
+        self._fault = ""
         self.pid: int | None = None
         self.runs = 0
         self.rss_mb = 0.0
@@ -146,7 +151,7 @@ class Cell:
         try:
             self._line.send(request)
         except OSError:
-            self.end(0)
+            self._condemn("it took no order")
         answer = self._next("outcome", told)
         if answer is not None:
             self.rss_mb, self.cpu_seconds = answer["rss"], answer["cpu"]
@@ -197,7 +202,7 @@ class Cell:
         report = _parse(bytes(data))
         if report is None:
             self._end_without_warden()
-        return report or Report(reason)
+        return (report or Report(reason))._replace(fault=self._fault)
 
     def _next(
         self, word: str, told: Callable[[dict[str, Any]], None], until: float | None = None
@@ -218,15 +223,20 @@ class Cell:
                     self._poll.unregister(self._line)
                 except (BadFrame, TypeError, KeyError, ValueError):
                     self._poll.unregister(self._line)
-                    self.end(0)
+                    self._condemn("it sent what is no message")
             elif self._control.fileno() in found:
                 return None
             now = time.monotonic()
             if until is not None and now > until:
-                self.end(0)
+                self._condemn(f"it was not ready within {START_SECONDS:g} s")
                 until = None
             if self._limit is not None and now > self._limit:
                 return None
+
+    def _condemn(self, fault: str) -> None:
+        """End it for what it did."""
+        self._fault = self._fault or fault
+        self.end(0)
 
     def _order(self, text: str) -> None:
         # Never waited for: a warden that is stopped reads nothing.
@@ -280,9 +290,9 @@ def _closing(end: socket.socket) -> Iterator[None]:
 def _parse(data: bytes) -> Report | None:
     head, _, rest = data.partition(b"\n")
     words = head.decode(errors="replace").split()
-    if len(words) != 7:
+    if len(words) != 8:
         return None
-    reason, status, cpu, peak, used, output, _stack = words
+    reason, status, cpu, peak, used, shortage, output, _stack = words
     split = int(output)
     return Report(
         reason,
@@ -292,4 +302,5 @@ def _parse(data: bytes) -> Report | None:
         int(used),
         rest[:split],
         rest[split:],
+        shortage,
     )

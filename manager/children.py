@@ -11,7 +11,7 @@ import structlog
 
 from jobs.context import Context
 from manager.assignment import Assignment
-from manager.autopsy import end_of, last_words
+from manager.autopsy import last_words
 from manager.cell import GRACE_SECONDS, Cell, Report
 from manager.feed import OUT
 from manager.gauge import Tree
@@ -19,7 +19,7 @@ from manager.order_logs import STDERR, STDOUT, OrderLogs, RunLog
 from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
 from manager.prints import Heard
 from manager.processes import has_subreaper
-from manager.verdicts import judge, memory_mb_of, not_started, outcome_of
+from manager.verdicts import how_it_ended, judge, memory_mb_of, not_started, outcome_of
 from manager.warden import LAPSED
 
 IDLE_SECONDS = 60.0
@@ -272,9 +272,9 @@ class Children:
             return verdict
         if report.reason == LAPSED:
             return Outcome(HANDED_BACK)
-        how, _, _ = end_of(report.status)
+        how = how_it_ended(report)
         log.error("a child process could not be started", how=how)
-        return not_started(f"{how} before it had loaded its jobs", last_words(report.output))
+        return not_started(f"{how}, before it had loaded its jobs", last_words(report.output))
 
 
 def _request(order: Any) -> dict[str, Any]:

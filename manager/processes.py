@@ -11,12 +11,24 @@ import signal
 import sys
 import time
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 SET_PDEATHSIG = 1
 SET_SUBREAPER = 36
 _GET_SUBREAPER = 37
 _LISTS_CHILDREN = os.path.exists(f"/proc/self/task/{os.getpid()}/children")
 _PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
 _PAUSE_SECONDS = 0.005
+
+
+def attempt(call: Callable[..., object], *arguments: object) -> None:
+    """Call it; that the system refuses, or that the process is gone, is no news."""
+    try:  # noqa: SIM105 (contextlib would be the heaviest part of a warden)
+        call(*arguments)
+    except OSError:
+        pass
 
 
 def prctl(option: int, value: int) -> bool:
@@ -52,10 +64,7 @@ def end_marked(mark: bytes, spared: int, seconds: float) -> None:
     until = time.monotonic() + seconds
     while (found := [pid for pid in _marked(mark) if pid != spared]) and time.monotonic() < until:
         for pid in found:
-            try:  # noqa: SIM105 (a warden loads no contextlib)
-                os.kill(pid, signal.SIGKILL)
-            except OSError:
-                pass
+            attempt(os.kill, pid, signal.SIGKILL)
         time.sleep(_PAUSE_SECONDS)
 
 
@@ -67,7 +76,7 @@ def _marked(mark: bytes) -> list[int]:
         return found
     for name in processes:
         try:
-            if mark in _read(f"/proc/{name}/environ").split(b"\0"):
+            if mark in read(f"/proc/{name}/environ").split(b"\0"):
                 found.append(int(name))
         except OSError:
             pass  # it ended, or is not ours
@@ -80,7 +89,7 @@ def _children(pid: int) -> list[int]:
         if not _LISTS_CHILDREN:
             return [int(one) for one in os.listdir("/proc") if _parent(one) == pid]
         for thread in os.listdir(f"/proc/{pid}/task"):
-            found += map(int, _read(f"/proc/{pid}/task/{thread}/children").split())
+            found += map(int, read(f"/proc/{pid}/task/{thread}/children").split())
     except OSError:
         pass  # it ended while it was looked at
     return found
@@ -95,10 +104,11 @@ def _parent(process: str) -> int | None:
 
 def _stat(process: object) -> list[bytes]:
     """Its state, its parent, and so on."""
-    return _read(f"/proc/{process}/stat").rpartition(b")")[2].split()
+    return read(f"/proc/{process}/stat").rpartition(b")")[2].split()
 
 
-def _read(path: str) -> bytes:
+def read(path: str) -> bytes:
+    """All that is in a file. Raises `OSError`."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     data = b""
     try:
@@ -118,7 +128,7 @@ def is_alive(pid: int) -> bool:
 
 def resident_kib(pid: int) -> int:
     try:
-        return int(_read(f"/proc/{pid}/statm").split()[1]) * _PAGE_KIB
+        return int(read(f"/proc/{pid}/statm").split()[1]) * _PAGE_KIB
     except OSError:
         return 0
 
@@ -126,7 +136,7 @@ def resident_kib(pid: int) -> int:
 def share_kib(pid: int) -> int:
     """What it has resident, with its part of what it shares."""
     try:
-        lines = _read(f"/proc/{pid}/smaps_rollup").splitlines()
+        lines = read(f"/proc/{pid}/smaps_rollup").splitlines()
         return next(int(line.split()[1]) for line in lines if line.startswith(b"Pss:"))
     except (OSError, StopIteration):
         return resident_kib(pid)

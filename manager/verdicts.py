@@ -8,7 +8,7 @@ import structlog
 
 from jobs import registry
 from jobs.errors import UnknownType
-from manager import warden
+from manager import shortage, warden
 from manager.assignment import Assignment
 from manager.autopsy import end_of, last_words, stack_of
 from manager.cell import Report
@@ -33,7 +33,8 @@ def judge(
         return outcome_of(answer) if answer is not None and not answer["told"] else verdict
     if verdict is None and report.reason == warden.LAPSED:
         return Outcome(HANDED_BACK)
-    how, code, name = end_of(report.status)
+    _, code, name = end_of(report.status)
+    how = how_it_ended(report)
     outcome = verdict or _verdict(report, how, assignment)
     if outcome.kind == CRASHED:
         log.warning("a child process died", job=assignment.id, how=how)
@@ -62,11 +63,28 @@ def _verdict(report: Report, how: str, assignment: Assignment) -> Outcome:
             error_type="TooManyProcesses",
             message=f"the job had more than {warden.MOST_PROCESSES} processes at once",
         )
-    if report.reason in ("lost", "stuck"):
-        how = "ended with its warden"
-    elif how.endswith("SIGKILL"):
-        how += ", as the system does when memory runs out"
     return Outcome(CRASHED, error_type="Crashed", message=f"the job's process {how}")
+
+
+def how_it_ended(report: Report) -> str:
+    """As a person would say it. Memory is blamed where the system counts such an end, and nobody
+    else for what we did ourselves."""
+    if report.reason in ("lost", "stuck"):
+        return "ended with its warden"
+    how, _, name = end_of(report.status)
+    if report.fault and report.reason == warden.TOLD:
+        return f"was ended by its manager: {report.fault}"
+    if name == "SIGKILL" and report.reason == warden.BY_ITSELF:
+        return how + _KILLERS[report.shortage]
+    return how
+
+
+_KILLERS = {
+    shortage.IN_GROUP: ", by the system for lack of memory",
+    shortage.IN_SYSTEM: " while the system was short of memory and ended processes",
+    shortage.NONE: ", by itself or by somebody outside Capataz",
+    shortage.UNKNOWN: ", by itself, by somebody outside Capataz, or for lack of memory",
+}
 
 
 def not_started(message: str, output: str | None = None) -> Outcome:

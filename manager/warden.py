@@ -12,8 +12,9 @@ MILLISECONDS STACK` ends them; with a grace, they are told, and have so long to 
 host: a manager that does not go on saying so is stopped or cut off, and then they end at once. So
 they do when the manager is gone, which the socket's end tells, or its own. When the child has
 ended, whoever ended it, the warden ends what is left, writes one report and exits: `reason status
-cpu-seconds peak-kib used-mib output-size stack-size`, a line end, and the last of the child's
-output and of the stacks that it wrote.
+cpu-seconds peak-kib used-mib shortage output-size stack-size`, a line end, and the last of the
+child's output and of the stacks that it wrote. The reason is `told` when the warden killed it
+since it was told to.
 """
 
 from __future__ import annotations
@@ -28,17 +29,19 @@ from manager.feed import Feed
 from manager.processes import (
     SET_PDEATHSIG,
     SET_SUBREAPER,
+    attempt,
     below,
     is_alive,
     prctl,
     resident_kib,
     share_kib,
 )
+from manager.shortage import Shortage
 from manager.tail import KEEP, Tail
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Sequence
 
 MOST_PROCESSES = 64
 LOOK_SECONDS = 0.25
@@ -57,14 +60,6 @@ BY_ITSELF, TOLD, LAPSED = "by-itself", "told", "lapsed"
 MEMORY, PROCESSES = "memory", "processes"
 
 
-def _try(call: Callable[..., object], *arguments: object) -> None:
-    """Call it; that the system refuses, or that the process is gone, is no news."""
-    try:  # noqa: SIM105 (contextlib would be the heaviest part of a warden)
-        call(*arguments)
-    except OSError:
-        pass
-
-
 class Warden:
     """Watches one child until it and all below it have ended."""
 
@@ -75,6 +70,7 @@ class Warden:
         self._manager = manager
         self._feed = Feed(feed, KEEP)
         self._stack = Tail()
+        self._shortage = Shortage()
         self._lines = b""
         self._reason = BY_ITSELF
         self._manager_gone = False
@@ -118,6 +114,8 @@ class Warden:
             self._hold_lease()
             if self._due is None and time.monotonic() - self._looked >= self._interval():
                 self._look()
+        if self._status is not None and self._reason == TOLD:
+            self._reason = BY_ITSELF  # it was not there any more, or did as it was told
         self._clear()
         if not self._manager_gone:
             self._report()
@@ -214,9 +212,9 @@ class Warden:
         due = time.monotonic() + grace
         self._due = due if self._due is None else min(self._due, due)
         if grace > 0:
-            _try(os.write, self._tell, b".")
+            attempt(os.write, self._tell, b".")
             for pid in below(os.getpid()):
-                _try(os.kill, pid, signal.SIGTERM)
+                attempt(os.kill, pid, signal.SIGTERM)
 
     def _hold_lease(self) -> None:
         """Nothing may go on beyond the lease, whatever grace it was given."""
@@ -238,7 +236,7 @@ class Warden:
 
     def _take_stack(self) -> None:
         """Have the child write where it is."""
-        _try(os.kill, self._child, STACK_SIGNAL)
+        attempt(os.kill, self._child, STACK_SIGNAL)
         until = time.monotonic() + STACK_SECONDS
         while (left := until - time.monotonic()) > 0 and self._stack.open:
             if not select.select([self._stack.source], [], [], left)[0] or not self._stack.read():
@@ -248,6 +246,7 @@ class Warden:
     def _look(self) -> None:
         """Hold the limits of memory and of processes."""
         self._looked = time.monotonic()
+        self._shortage.look()
         found = below(os.getpid(), MOST_PROCESSES + 1)
         self._crowded = len(found) > 1
         if len(found) > MOST_PROCESSES + 1 and sum(map(is_alive, found)) > MOST_PROCESSES + 1:
@@ -278,7 +277,7 @@ class Warden:
 
         Nothing is left when there is nobody to wait for: who loses its parent comes to us.
         """
-        _try(os.setpriority, os.PRIO_PROCESS, 0, -20)  # against a crowd, where it is allowed
+        attempt(os.setpriority, os.PRIO_PROCESS, 0, -20)  # against a crowd, where it is allowed
         frozen: set[int] = set()
         pause = 0.0005
         self._reap()
@@ -286,14 +285,14 @@ class Warden:
             found = below(os.getpid())
             new = [pid for pid in found if pid not in frozen]
             for pid in new:
-                _try(os.kill, pid, signal.SIGSTOP)
+                attempt(os.kill, pid, signal.SIGSTOP)
             frozen.update(new)
             if not new:
                 for pid in found:
-                    _try(os.kill, pid, signal.SIGKILL)
+                    attempt(os.kill, pid, signal.SIGKILL)
                 if not found:
                     # All that can be done where the system does not say who is below whom.
-                    _try(os.killpg, self._child, signal.SIGKILL)
+                    attempt(os.killpg, self._child, signal.SIGKILL)
                 frozen.clear()
                 time.sleep(pause)
                 pause = min(2 * pause, 0.02)
@@ -305,7 +304,7 @@ class Warden:
         stack = self._stack.last()
         head = (
             f"{self._reason} {self._status} {self._cpu:.6f} {self._peak_kib} {self._used_mib} "
-            f"{len(output)} {len(stack)}\n"
+            f"{self._shortage.found()} {len(output)} {len(stack)}\n"
         )
         data = memoryview(head.encode() + output + stack)
         try:

@@ -65,6 +65,7 @@ BANS = (
             *("manager.warden", "manager.processes", "manager.demand", "manager.gauge"),
             *("manager.tail", "manager.verdicts", "manager.feed", "manager.prints"),
             *("manager.process_state", "manager.interpreter_state", "manager.own_gauge"),
+            "manager.shortage",
             *("manager.order_logs", "manager.capture", "manager.cleaning"),
         ),
         ("ledger", "models", "database", *SQL),

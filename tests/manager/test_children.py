@@ -116,7 +116,7 @@ def test_a_type_that_the_child_does_not_know_is_told_apart(stage: Stage, job_typ
         ("segfault", "the job's process was killed by SIGSEGV", None, "SIGSEGV"),
         (
             "kill",
-            "the job's process was killed by SIGKILL, as the system does when memory runs out",
+            "the job's process was killed by SIGKILL, by itself or by somebody outside Capataz",
             None,
             "SIGKILL",
         ),

@@ -216,6 +216,7 @@ def test_a_warden_loads_next_to_nothing() -> None:
     assert {name for name in loaded if name.startswith("manager.")} == {
         "manager.feed",
         "manager.processes",
+        "manager.shortage",
         "manager.tail",
         "manager.warden",
     }

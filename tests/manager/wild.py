@@ -6,6 +6,7 @@ import contextlib
 import ctypes
 import os
 import signal
+import stat
 import subprocess
 import sys
 import threading
@@ -252,6 +253,24 @@ def burn(_context: Context, seconds: float, mib: int) -> None:
     while time.process_time() < until:
         pass
     del taken
+
+
+@job("wild.junk", isolation="process")
+def junk(_context: Context) -> None:
+    """Write what is no message to whatever listens, and go on."""
+    for name in os.listdir("/proc/self/fd"):
+        with contextlib.suppress(OSError):
+            if stat.S_ISSOCK(os.fstat(int(name)).st_mode):
+                os.write(int(name), b"\xff" * 64)
+    time.sleep(FOREVER)
+
+
+@job("wild.starve", isolation="process")
+def starve(_context: Context, group: str) -> None:
+    """Take more memory than this cgroup may have."""
+    Path(group, "cgroup.procs").write_text(str(os.getpid()))
+    taken = bytearray(os.urandom(1024) * 1024 * 300)
+    raise AssertionError(f"{len(taken)} bytes were to be had")
 
 
 @job("wild.close", isolation="process")
