@@ -179,12 +179,14 @@ def _manager_started(item: EventItem) -> str:
 
 
 def _worker_lost(item: EventItem) -> str:
-    why = item.data.get("why")
-    during = f" while it ran {_task(item)}" if item.order_id else ""
-    return f"worker {item.worker} was lost{during}" + (f": {why}" if why else "")
+    return f"worker {item.worker} was lost: an error ended its thread, and another took its place"
 
 
 def _worker_replaced(item: EventItem) -> str:
+    why = item.data.get("why")
+    if why is not None:
+        during = f" while it ran {_task(item)}" if item.order_id else ""
+        return f"worker {item.worker} lost its process{during}, and gets another: {why}"
     during = f" in {_task(item)}" if item.order_id else ""
     return f"worker {item.worker} hangs{during}: left behind, and another put in its place"
 

@@ -107,9 +107,9 @@ class Roster:
             if outcome.usage is not None:
                 self._gauge.ran(worker, outcome.usage.cpu_seconds)
             if _lost_its_process(outcome):
-                self._news.append(
-                    WorkerNews("worker_lost", worker, assignment.id, outcome.error_type)
-                )
+                # Its thread serves on, and its next run has another process.
+                replaced = EVENTS[changes.REPLACED]
+                self._news.append(WorkerNews(replaced, worker, assignment.id, outcome.error_type))
             return outcome
 
         return run

@@ -114,7 +114,8 @@ def test_workers_schedules_queues_and_managers_in_sentences(
         WorkerNews("worker_added", "m1/1"),
         WorkerNews("worker_removed", "m1/2"),
         WorkerNews("worker_replaced", "m1/3", order),
-        WorkerNews("worker_lost", "m1/4", order, "Crashed"),
+        WorkerNews("worker_replaced", "m1/4", order, "Crashed"),
+        WorkerNews("worker_lost", "m1/5"),
     ]
     report_workers(database, "m1", [], news=news)
     created(database)
@@ -123,7 +124,7 @@ def test_workers_schedules_queues_and_managers_in_sentences(
     ledger.pause(database)
     ledger.resume(database, "images")
     ledger.retire(database, "m1", "told to stop")
-    assert sentences(client)[:10] == [
+    assert sentences(client)[:11] == [
         "manager m1 stopped: told to stop",
         "queue images resumed",
         "all queues paused",
@@ -131,7 +132,8 @@ def test_workers_schedules_queues_and_managers_in_sentences(
         f"schedule nightly run by hand: task {made.id} (add)",
         f"task {made.id} (add) submitted",
         "schedule nightly created",
-        f"worker m1/4 was lost while it ran task {order} (add): Crashed",
+        "worker m1/5 was lost: an error ended its thread, and another took its place",
+        f"worker m1/4 lost its process while it ran task {order} (add), and gets another: Crashed",
         f"worker m1/3 hangs in task {order} (add): left behind, and another put in its place",
         "worker m1/2 removed from the pool",
     ]

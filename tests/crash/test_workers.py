@@ -103,7 +103,7 @@ def test_no_worker_is_ever_named_as_another_was(site: Site) -> None:
     assert len(set(names)) == 4
 
 
-def test_a_child_that_is_killed_is_a_worker_lost(site: Site) -> None:
+def test_a_worker_whose_child_is_killed_gets_another_and_is_not_lost(site: Site) -> None:
     gate = site.gate()
     (manager,) = site.managers(1)
     order = site.submit("apart", gate)
@@ -111,14 +111,15 @@ def test_a_child_that_is_killed_is_a_worker_lost(site: Site) -> None:
     wait_until(lambda: rows(site)[0].kind == "process")
     site.began(order)
     os.kill(site.effects.all("began", order)[0].pid, signal.SIGKILL)
-    wait_until(lambda: events(site.database, "worker_lost"), "it is lost")
-    (lost,) = events(site.database, "worker_lost")
-    assert (lost.ids, lost.manager) == ([order], worker.manager)
-    assert lost.data == {"workers": [worker.id], "why": ["Crashed"]}
+    wait_until(lambda: events(site.database, "worker_replaced"), "it is told")
+    (replaced,) = events(site.database, "worker_replaced")
+    assert (replaced.ids, replaced.manager) == ([order], worker.manager)
+    assert replaced.data == {"workers": [worker.id], "why": ["Crashed"]}
     gate.open()
     site.ends(order)
     wait_until(lambda: {row.state for row in rows(site)} == {"idle"}, "its thread serves on")
     assert worker.id in {row.id for row in rows(site)}
+    assert not events(site.database, "worker_lost")
     assert manager.is_alive()
 
 

@@ -245,7 +245,7 @@ def test_the_rows_of_others_are_pruned_now_and_then(listed: Listed) -> None:
 
 
 @pytest.mark.parametrize(
-    ("outcome", "is_lost"),
+    ("outcome", "is_news"),
     [
         (Outcome(SUCCEEDED), False),
         (Outcome(ERROR, error_type="ValueError"), False),
@@ -256,7 +256,7 @@ def test_the_rows_of_others_are_pruned_now_and_then(listed: Listed) -> None:
     ],
 )
 def test_a_worker_that_loses_its_process_is_news(
-    listed: Listed, outcome: Outcome, is_lost: bool
+    listed: Listed, outcome: Outcome, is_news: bool
 ) -> None:
     def run_apart(_: Assignment) -> Outcome:
         return outcome._replace(usage=Usage(1.5, 10))
@@ -265,9 +265,10 @@ def test_a_worker_that_loses_its_process_is_news(
     given.worker = "m1/1"
     assert listed.roster.watching(run_apart)(given).kind == outcome.kind
     listed.roster.tick()
-    lost = events(listed.database, "worker_lost")
-    assert [(one.ids, one.data) for one in lost] == (
-        [([given.id], {"workers": ["m1/1"], "why": [outcome.error_type]})] if is_lost else []
+    replaced = events(listed.database, "worker_replaced")
+    assert [(one.ids, one.data) for one in replaced] == (
+        [([given.id], {"workers": ["m1/1"], "why": [outcome.error_type]})] if is_news else []
     )
+    assert not events(listed.database, "worker_lost"), "it is not"
     assert listed.roster._gauge.ended() == {"m1/1": 1.5}
     assert [row.state for row in listed.rows()] == ["idle"], "its thread serves on"
