@@ -75,6 +75,12 @@ def huge(_context: Context, size: int) -> str:
     return "x" * size
 
 
+@job("wild.pieces", isolation="process")
+def pieces(_context: Context, count: int) -> list[str]:
+    """Return a text of 1 MiB so many times."""
+    return ["x" * 2**20] * count
+
+
 @job("wild.crash", isolation="process")
 def crash(_context: Context, how: str, text: str = "") -> None:
     """Print a text, and end the process."""
@@ -83,6 +89,8 @@ def crash(_context: Context, how: str, text: str = "") -> None:
         os._exit(3)
     if how == "segfault":
         ctypes.string_at(0)
+    if how == "abort":
+        os.abort()
     os.kill(os.getpid(), signal.SIGKILL)
 
 
@@ -104,12 +112,24 @@ def spin(_context: Context, began: str, text: str = "") -> None:
 
 
 @job("wild.deaf", isolation="process")
-def deaf(_context: Context, began: str) -> None:
+def deaf(_context: Context, began: str, text: str = "") -> None:
     """Sleep outside Python, and ignore the polite signal."""
+    print(text, end="")
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     Path(began).touch()
     while True:
         ctypes.CDLL(None).sleep(FOREVER)
+
+
+@job("wild.signals", isolation="process")
+def signals(_context: Context, began: str, text: str) -> None:
+    """Ignore every signal that can be ignored, but the one that asks for stacks."""
+    print(text, end="")
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP, signal.SIGRTMAX}:
+        signal.signal(number, signal.SIG_IGN)
+    Path(began).touch()
+    while True:
+        time.sleep(FOREVER)
 
 
 @job("wild.obedient", isolation="process")
@@ -144,8 +164,9 @@ def steps(context: Context, began: str, go: str) -> None:
 
 
 @job("wild.daemon", isolation="process")
-def daemon(context: Context, pids: str, then: str, began: str = "") -> int:
+def daemon(context: Context, pids: str, then: str, began: str = "", text: str = "") -> int:
     """Start a daemon with a session of its own that ignores signals, and go on in some way."""
+    print(text, end="", flush=True)
     _daemonize(pids)
     if then == "exit":
         os._exit(0)
@@ -212,9 +233,11 @@ def terminate(_context: Context) -> int:
 
 
 @job("wild.bomb", isolation="process")
-def bomb(_context: Context, began: str) -> None:
+def bomb(_context: Context, began: str = "", text: str = "") -> None:
     """Fork, and let every fork do the same."""
-    Path(began).touch()
+    print(text, end="", flush=True)
+    if began:
+        Path(began).touch()
     until = time.monotonic() + FUSE_SECONDS
     while time.monotonic() < until:
         with contextlib.suppress(OSError):
@@ -223,8 +246,9 @@ def bomb(_context: Context, began: str) -> None:
 
 
 @job("wild.hog", isolation="process", memory_mb=150)
-def hog(_context: Context, mib: int, children: int = 0) -> int:
+def hog(_context: Context, mib: int, children: int = 0, text: str = "") -> int:
     """Take so much memory, or share it with forks that only look at it."""
+    print(text, end="", flush=True)
     taken = bytearray(mib * 1024 * 1024)
     for place in range(0, len(taken), 4096):
         taken[place] = 1
