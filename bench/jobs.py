@@ -14,6 +14,13 @@ def echo(_context: Context, text: str) -> str:
     return text
 
 
+@job("litter", isolation="process")
+def litter(_context: Context, text: str) -> str:
+    """Leave something behind that cannot be undone, so that the process is not used again."""
+    os.pipe()
+    return text
+
+
 @job("stamp")
 def stamp(_context: Context, path: str, number: int) -> None:
     """Append the moment of the first line (monotonic ns, one clock for the whole machine)."""

@@ -1,4 +1,5 @@
-"""A hundred children killed in a row leave nothing in the manager, and nothing running."""
+"""A hundred children killed in a row leave nothing in the manager, and nothing running; nor does
+any number of runs in one child make it grow, or its warden."""
 
 from __future__ import annotations
 
@@ -8,8 +9,9 @@ import threading
 import psutil
 
 import forks
-from manager.outcome import CRASHED, HANDED_BACK, TIMED_OUT, Outcome
+from manager.outcome import CRASHED, ERROR, HANDED_BACK, SUCCEEDED, TIMED_OUT, Outcome
 from tests.manager.stage import Stage
+from tests.manager.untidy import TIDIED
 
 ROUNDS = 25
 WARM_UP = 3
@@ -31,6 +33,41 @@ def test_a_hundred_killed_children_leave_nothing(stage: Stage) -> None:
     assert not stage.family()
     assert after[:-1] == before[:-1]
     assert after[-1] - before[-1] < ROOM_MB
+
+
+def test_a_child_and_its_warden_grow_by_no_run(stage: Stage) -> None:
+    """However the jobs ended, printed, logged, forked, and left things that are put back."""
+    for _ in range(WARM_UP):
+        _run_all(stage)
+    family = stage.family()
+    assert len(family) == 2
+    before = [_held_by(one) for one in family]
+    for _ in range(ROUNDS):
+        _run_all(stage)
+    assert stage.family() == family
+    for one, held in zip(family, before, strict=True):
+        now = _held_by(one)
+        assert now[:-1] == held[:-1]
+        assert now[-1] - held[-1] < ROOM_MB
+
+
+def _run_all(stage: Stage) -> None:
+    for what in TIDIED:
+        assert stage.run("untidy", what=what).kind == SUCCEEDED
+    assert stage.run("raise", what="wrong").kind == ERROR
+    assert stage.run("print", text="x" * 10_000).kind == SUCCEEDED
+    assert stage.run("leave", what="fork").kind == SUCCEEDED
+    assert stage.run("huge", size=2_000_000).error_type == "BadResult"
+
+
+def _held_by(process: psutil.Process) -> tuple[int, int, int, float]:
+    """Descriptors, threads, processes below, and MiB of it."""
+    return (
+        process.num_fds(),
+        process.num_threads(),
+        len(process.children(recursive=True)),
+        process.memory_info().rss / 2**20,
+    )
 
 
 def _kill_four(stage: Stage) -> list[str]:

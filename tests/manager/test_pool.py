@@ -91,6 +91,32 @@ def test_a_pool_of_nobody_is_refused(workers: int) -> None:
         ManageWorker(workers)
 
 
+def test_the_interface_is_what_was_agreed_upon() -> None:
+    """By keyword and by place, as those call it who know nothing of this one."""
+    with pool_of(2) as pool:
+        first = pool.queue(target=lambda x: x, kwargs={"x": 1})
+        second = pool._queue(guid="mine", target=lambda: 2, kwargs={})
+        third = pool._queue("other", lambda x: x, {"x": 3})
+        assert pool.wait_idle(5)
+        assert [one.result for one in (first, second, third)] == [1, 2, 3]
+        assert [type(one) for one in (first, second, third)] == [Worker] * 3
+        assert (second.guid, third.guid) == ("mine", "other")
+        assert pool.finish(guid="mine") is None  # type: ignore[func-returns-value]
+        assert type(pool.is_available_slot()) is type(pool.isAvaibleSlot()) is bool
+    assert ManageWorker(max_workers=3).max_workers == 3
+
+
+def test_finish_gives_the_slot_back_while_its_target_runs_on() -> None:
+    go = threading.Event()
+    with pool_of(1) as pool:
+        worker = pool.queue(go.wait, {"timeout": 10})
+        wait_until(lambda: worker.guid in pool.workers)
+        worker.finish()
+        assert pool.workers == {}
+        assert pool.is_available_slot()
+        go.set()
+
+
 def test_finish_is_idempotent_for_the_pool_and_for_the_worker() -> None:
     with pool_of(1) as pool:
         worker = pool.queue(int)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextvars
 import ctypes
 import decimal
@@ -14,11 +15,13 @@ import random
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from jobs import Context, job
@@ -182,6 +185,23 @@ def _join() -> None:
         thread.join()
 
 
+def _run_loop() -> None:
+    async def ask() -> None:
+        await asyncio.to_thread(int)
+        program = await asyncio.create_subprocess_exec("/bin/true")
+        await program.wait()
+
+    asyncio.run(ask())
+
+
+def _use_pools() -> None:
+    with ThreadPoolExecutor(3) as pool:
+        list(pool.map(int, "123"))
+    subprocess.run(["/bin/true"], check=True)
+    with tempfile.TemporaryFile() as file:
+        file.write(b"x")
+
+
 def _leave_file() -> None:
     KEPT.append(tempfile.TemporaryFile())  # noqa: SIM115
 
@@ -219,6 +239,8 @@ TIDIED: dict[str, Callable[[], object]] = {
     "context": lambda: VARIABLE.set("changed"),
     "joined threads": _join,
     "forks": _tempt_fork,
+    "asyncio": _run_loop,
+    "pools": _use_pools,
 }
 
 # What cannot be undone.
