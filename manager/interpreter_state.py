@@ -52,7 +52,9 @@ class InterpreterState:
         self._settings = [(get, put, get()) for get, put in _SETTINGS]
         self._names = [(name, getattr(sys, name)) for name in _NAMES]
         self._lists = [(name, getattr(sys, name), list(getattr(sys, name))) for name in _LISTS]
-        self._streams = [(stream, _manner(stream)) for stream in (sys.stdout, sys.stderr)]
+        self._streams = [
+            (stream, _manner(stream)) for stream in (sys.stdin, sys.stdout, sys.stderr)
+        ]
         self._exits = atexit._ncallbacks()
         self._loggers = _Loggers()
 
@@ -73,7 +75,7 @@ class InterpreterState:
                 put(value)
         for stream, manner in self._streams:
             if stream.closed:
-                raise Spent("its standard output is closed")
+                raise Spent("one of its standard streams is closed")
             if _manner(stream) != manner:
                 stream.reconfigure(**dict(zip(_MANNERS, manner, strict=True)))  # type: ignore[union-attr]
         if atexit._ncallbacks() > self._exits + MOST_EXITS:

@@ -22,7 +22,7 @@ from manager.warden import STACK_SIGNAL
 # A connection that a module keeps for the next run is welcome; so many are a leak.
 MOST_SOCKETS = 64
 # A thread that was waited for may be seen for a moment more.
-THREAD_SECONDS = 0.005
+THREAD_SECONDS = 0.05
 _PAUSE_SECONDS = 0.0005
 _TIMERS = tuple(map(int, (signal.ITIMER_REAL, signal.ITIMER_VIRTUAL, signal.ITIMER_PROF)))
 _LIMITS = sorted({getattr(resource, n) for n in dir(resource) if n.startswith("RLIMIT_")})

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from manager import cell
 from manager import children as module
 from manager.assignment import Assignment
 from manager.children import Children
@@ -208,6 +209,22 @@ def test_a_child_that_cannot_load_the_jobs_is_told(
     assert outcome.message is not None
     assert "exited with code 1" in outcome.message
     assert outcome.output == "not today\n"
+    children.close()
+
+
+def test_a_child_that_takes_too_long_to_load_the_jobs_is_ended_and_that_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "only_here_too.py").write_text("import time; time.sleep(600)")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(cell, "START_SECONDS", 0.5)
+    children = Children(["only_here_too"])
+    outcome = children.run(order("self"))
+    assert (outcome.kind, outcome.error_type) == (ERROR, "NotStarted")
+    assert outcome.message == (
+        "the job's process was ended by its manager: it was not ready within 0.5 s, "
+        "before it had loaded its jobs"
+    )
     children.close()
 
 

@@ -7,7 +7,7 @@ import pytest
 from manager.outcome import SUCCEEDED
 from manager.process_state import MOST_SOCKETS
 from tests.manager.stage import Stage, is_gone, value
-from tests.manager.untidy import SPENT, TIDIED
+from tests.manager.untidy import EITHER, SPENT, TIDIED
 
 
 @pytest.mark.parametrize("what", TIDIED)
@@ -28,6 +28,14 @@ def test_what_cannot_be_undone_ends_the_process(stage: Stage, what: str) -> None
     assert is_gone(before["pid"])
     assert not stage.family()
     assert value(stage.run("look"))["pid"] != before["pid"]
+
+
+@pytest.mark.parametrize("what", EITHER)
+def test_what_takes_rights_to_undo_is_undone_or_ends_the_process(stage: Stage, what: str) -> None:
+    before = value(stage.run("look"))
+    assert stage.run("untidy", what=what).kind == SUCCEEDED
+    after = value(stage.run("look"))
+    assert (after["nice"], after["limits"]) == (before["nice"], before["limits"])
 
 
 def test_what_modules_keep_is_carried_over_up_to_a_bound(stage: Stage) -> None:

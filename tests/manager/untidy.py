@@ -71,7 +71,7 @@ def _umask() -> int:
 @job("wild.untidy", isolation="process")
 def untidy(_context: Context, what: str) -> int:
     """Change something, and leave it so."""
-    (TIDIED | SPENT)[what]()
+    (TIDIED | SPENT | EITHER)[what]()
     return os.getpid()
 
 
@@ -226,7 +226,6 @@ TIDIED: dict[str, Callable[[], object]] = {
     "one handler": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
     "mask": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGTERM, signal.SIGCHLD]),
     "limits": lambda: _limit(hard=False),
-    "nice": lambda: os.nice(0),
     "faults": faulthandler.disable,
     "sys": _path,
     "streams": _replace_streams,
@@ -252,7 +251,14 @@ SPENT: dict[str, Callable[[], object]] = {
     "file": _leave_file,
     "pipe": os.pipe,
     "closed stdout": sys.stdout.close,
+    "closed stdin": sys.stdin.close,
     "detached stdout": _detach,
     "no new rights": lambda: ctypes.CDLL(None).prctl(38, 1, 0, 0, 0),
     "scheduling": lambda: os.sched_setscheduler(0, os.SCHED_IDLE, os.sched_param(0)),
+}
+
+# What takes rights to undo.
+EITHER: dict[str, Callable[[], object]] = {
+    "nice": lambda: os.nice(5),
+    "hard limits": lambda: _limit(hard=True),
 }
