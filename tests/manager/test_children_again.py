@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from manager.outcome import SUCCEEDED
+from manager.outcome import SUCCEEDED, TIMED_OUT, Outcome
 from manager.process_state import MOST_SOCKETS
 from tests.manager.stage import Stage, is_gone, value
 from tests.manager.untidy import EITHER, SPENT, TIDIED
@@ -55,3 +55,16 @@ def test_what_is_printed_and_logged_after_a_mess_comes_through(stage: Stage) -> 
     stage.run("untidy", what="logging")
     outcome = stage.run("crash", how="kill", text="still here")
     assert outcome.output == "still here"
+
+
+@pytest.mark.parametrize("what", ["faults", "handlers", "streams"])
+def test_where_a_later_job_hangs_is_told_all_the_same(stage: Stage, what: str) -> None:
+    before = value(stage.run("untidy", what=what))
+    running = stage.start("spin", text="so far")
+    assert running.order.apart is not None
+    running.order.apart.end(Outcome(TIMED_OUT, error_type="TimedOut", message="late"))
+    outcome = running.outcome()
+    assert is_gone(before), "it was the same process"
+    assert outcome.traceback is not None
+    assert "in spin" in outcome.traceback
+    assert outcome.output == "so far"
