@@ -10,7 +10,6 @@ import gc
 import locale
 import logging
 import os
-import random
 import socket
 import sys
 import threading
@@ -86,7 +85,8 @@ class InterpreterState:
     def renew() -> None:
         """After the answer, since it takes a while: what a run draws at random tells nothing of
         what the next one draws."""
-        random.seed()
+        if (module := sys.modules.get("random")) is not None:
+            module.seed()
 
 
 class _Loggers:

@@ -73,6 +73,7 @@ class ProcessState:
         self._before = self._status()
         self._threads = self._before.threads
         self._open = {name for name in self._listed() if _kind(name) is not None}
+        self._count = self._counted()
 
     def disarm(self) -> None:
         """Stop every clock that would end the next run."""
@@ -114,10 +115,12 @@ class ProcessState:
             # Those of faults and stacks are C's, and were lost if they were among these.
             faulthandler.disable()
             faulthandler.unregister(STACK_SIGNAL)
-        keep_stacks(self._stacks)
+            keep_stacks(self._stacks)
+        faulthandler.enable(self._stacks, all_threads=True)
         status = self._status()
         if status.is_known and status.signals == self._before.signals:
             return status
+        keep_stacks(self._stacks)
         if signal.sigpending():
             raise Spent("a signal waits")
         signal.pthread_sigmask(signal.SIG_SETMASK, self._mask)
@@ -155,7 +158,13 @@ class ProcessState:
         """The open descriptors, and one that was open while they were listed."""
         return os.listdir(self._list) if self._list >= 0 else []
 
+    def _counted(self) -> int:
+        """How many descriptors are open; 0 where the system does not say."""
+        return os.fstat(self._list).st_size if self._list >= 0 else 0
+
     def _look_at_descriptors(self) -> None:
+        if self._count and self._counted() == self._count:
+            return  # to list them takes ten times as long
         found = self._listed()
         if not self._open.issubset(found):
             raise Spent("what was open before is closed")
