@@ -114,7 +114,7 @@ def test_one_that_hangs_is_told_with_its_stack_and_leaves_nothing(
     assert (outcome.message, outcome.signal, outcome.output) == (LATE.message, "SIGKILL", WORDS)
     assert outcome.usage is not None
     assert outcome.usage.max_rss_mb > 10
-    assert outcome.usage.cpu_seconds > (1 if job == "spin" else 0)
+    assert outcome.usage.cpu_seconds > (0.1 if job == "spin" else 0)
     assert outcome.traceback is not None
     assert f"in {job}" in outcome.traceback
     assert not bearing(family)
