@@ -12,6 +12,7 @@ from database import Database
 from jobs import registry
 from ledger import Lifeline, ManagerCard, process_mark, register, server_uptime
 from ledger.hints import CANCEL, Bell, Listener
+from manager import sampler
 from manager.assignment import Assignment
 from manager.bookkeeper import Bookkeeper
 from manager.children import Children
@@ -30,6 +31,7 @@ from manager.pace import AHEAD_ORDERS, Pace
 from manager.pool import ManageWorker
 from manager.rescuer import Rescuer
 from manager.roster import TICK_SECONDS, Roster
+from manager.sampler import Sampler
 from manager.scheduler import Scheduler
 from manager.scribe import Scribe
 from manager.supervisor import Duty, Parts, Supervisor
@@ -230,6 +232,7 @@ def _duties(
             FIRE_SECONDS,
             alone=True,
         ),
+        Duty("sampler", Sampler(database, core.name, roster.reports).tick, sampler.TICK_SECONDS),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
     )
 
