@@ -30,8 +30,8 @@ _LATER = "CASE WHEN {0} > {1} THEN {0} ELSE {1} END"
 _RESUMED = _LATER.format("coalesce(q.resumed_on, 0)", "coalesce(a.resumed_on, 0)")
 
 OLDEST = Sql(f"""
-    SELECT min(since), min(CASE WHEN NOT paused THEN {_LATER.format("since", "resumed")} END),
-        {{now}}
+    SELECT min(since), min({_LATER.format("since", "resumed")}) FILTER (
+            WHERE since IS NOT NULL AND NOT paused), {{now}}
     FROM (
         SELECT (q.paused_on IS NOT NULL OR a.paused_on IS NOT NULL) AS paused,
             {_RESUMED} AS resumed, {_SINCE} AS since

@@ -11,8 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import ledger
+from api.presenter import plain_moment
 from api.services import services
-from database import Database, Sql
+from database import Database, DatabaseAway, Sql
 from ledger import ManagerCard
 from ledger.workers import WorkerNews, WorkerReport, report_workers
 from models import WIP
@@ -170,3 +171,29 @@ def test_a_worker_that_is_lost_or_replaced_shows(app: Flask, database: Database,
     answer = json.loads(client.get("/api/v1/metrics").text)
     assert answer["systemStatus"] == "Recovering"
     assert "worker" in answer["statusReason"]
+
+
+def test_an_outage_that_a_web_process_saw_is_told_when_it_is_back(
+    app: Flask, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(database)
+    client = app.test_client()
+
+    def away(*_: object) -> None:
+        raise DatabaseAway("refused by the test")
+
+    now = 0.0
+    monkeypatch.setattr(services(app).figures.outage, "_clock", lambda: now)
+    for now in (5.0, 9.0):  # noqa: B007 (the clock reads it)
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "read", away)
+            patch.setattr(database, "write", away)
+            assert client.get("/api/v1/jobs").status_code == 503
+            assert client.get("/api/v1/metrics").status_code == 503
+    now = 10.0
+    answer = json.loads(client.get("/api/v1/metrics").text)
+    assert answer["systemStatus"] == "Recovering"
+    assert "the database was away for 5" in answer["statusReason"]
+    (event,) = client.get("/api/v1/events?kind=database_away").json["items"]  # type: ignore[index]
+    assert answer["statusSince"] == plain_moment(event["details"]["from"])
+    assert event["description"].startswith("the database was away for 5 s, from ")
