@@ -97,7 +97,7 @@ def _told(database: Database) -> list[Trouble]:
     """What the events of the last two minutes tell: one more than a state outlives its cause."""
     found = []
     for at, kind, data in database.read(EVENTS, {"ms": 2 * LASTING_MS}):
-        facts = json.loads(data) if data and kind == "database_away" else {}
+        facts: dict[str, int] = json.loads(data) if data and kind == "database_away" else {}
         begin, end = facts.get("from", at), facts.get("to", at)
         what = TROUBLES[kind] + (f" for {span(end - begin)}" if facts else "")
         found.append(Trouble(begin, end, what))

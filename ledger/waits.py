@@ -15,8 +15,11 @@ from models import ALL_QUEUES, PRIORITIES
 # of them are looked at.
 BACKDATED = 200
 
-_PRIORITIES = " UNION ALL ".join(f"SELECT {n} AS number" for n in sorted(PRIORITIES.values()))
-_SINCE = f"""
+# For statements about each lane of a queue: `p.number`, and what an order `o` of queue `q` meets.
+PRIORITY_LIST = " UNION ALL ".join(f"SELECT {n} AS number" for n in sorted(PRIORITIES.values()))
+OF_QUEUE = "o.status = 'pending' AND o.queue = q.name AND o.priority = p.number"
+# Since when the oldest of a lane waits.
+SINCE = f"""
     (SELECT CASE WHEN o.run_at >= o.created_on THEN o.run_at ELSE (
         SELECT min(CASE WHEN run_at > created_on THEN run_at ELSE created_on END)
         FROM (SELECT run_at, created_on FROM job_order
@@ -34,18 +37,17 @@ OLDEST = Sql(f"""
             WHERE since IS NOT NULL AND NOT paused), {{now}}
     FROM (
         SELECT (q.paused_on IS NOT NULL OR a.paused_on IS NOT NULL) AS paused,
-            {_RESUMED} AS resumed, {_SINCE} AS since
+            {_RESUMED} AS resumed, {SINCE} AS since
         FROM queue AS q LEFT JOIN queue AS a ON a.name = '{ALL_QUEUES}'
-            CROSS JOIN ({_PRIORITIES}) AS p
+            CROSS JOIN ({PRIORITY_LIST}) AS p
     ) AS lane""")
 
-_WAITING = "o.status = 'pending' AND o.queue = q.name AND o.priority = p.number"
 # SQLite walks a CROSS JOIN in the order in which it is written: by the index of what waits.
 DUE = Sql(f"""
     SELECT count(*) FROM (
-        SELECT 1 FROM queue AS q CROSS JOIN ({_PRIORITIES}) AS p CROSS JOIN job_order AS o
+        SELECT 1 FROM queue AS q CROSS JOIN ({PRIORITY_LIST}) AS p CROSS JOIN job_order AS o
         WHERE q.paused_on IS NULL AND {_EVERY.format("every.paused_on")} IS NULL
-            AND {_WAITING} AND o.run_at <= {{now}} LIMIT :most) AS bounded""")
+            AND {OF_QUEUE} AND o.run_at <= {{now}} LIMIT :most) AS bounded""")
 
 
 class Oldest(NamedTuple):
