@@ -11,10 +11,9 @@ from database import Database, Sql
 from ledger.condition import BUSY_PART, LASTING_MS, MUCH_WORK_MS, Signs, Trouble
 from ledger.managers import ManagerRow, managers
 from ledger.spans import span
-from ledger.tallies import RUNS
 from ledger.waits import count_due, oldest
 from ledger.workers import BUSY, count_workers
-from models import PENDING
+from models import NOTHING, PENDING
 
 # So many of the rarer events are looked through for trouble.
 RECENT_EVENTS = 2_000
@@ -40,13 +39,19 @@ EVENTS = Sql(f"""
         WHERE kind IN ({_KINDS}))
     AND at > {{now}} - :ms ORDER BY at, id""")
 
-LEVELS = Sql("""
-    SELECT queue, status, CAST(sum(n) AS BIGINT) FROM (
-        SELECT queue, after AS status, sum(n) AS n FROM tally GROUP BY queue, after
-        UNION ALL SELECT queue, before, -sum(n) FROM tally GROUP BY queue, before
-    ) AS moves WHERE status <> '' GROUP BY queue, status""")
+# One walk over the tallies, for all of it.
+MOVES = Sql("""
+    SELECT queue, before, after, CAST(sum(n) AS BIGINT), CAST(sum(runs) AS BIGINT),
+        CAST(sum(run_ms) AS BIGINT)
+    FROM tally GROUP BY queue, before, after""")
 
-NOW = Sql("SELECT {now}")
+
+class Moves(NamedTuple):
+    """How many orders of each queue stand in each status; how many runs ended, in how many ms."""
+
+    by_queue: dict[str, Counter[str]]
+    runs: int
+    run_ms: int
 
 
 class Sight(NamedTuple):
@@ -64,22 +69,28 @@ class Sight(NamedTuple):
     signs: Signs
 
 
-def queue_levels(database: Database) -> dict[str, Counter[str]]:
-    """How many orders of each queue stand in each status. Raises `DatabaseAway`."""
+def moves(database: Database) -> Moves:
+    """What the tallies add up to. Raises `DatabaseAway`."""
     found: dict[str, Counter[str]] = {}
-    for queue, status, n in database.read(LEVELS):
-        found.setdefault(queue, Counter())[status] = int(n)
-    return found
+    runs, run_ms = 0, 0
+    for queue, before, after, n, some_runs, some_ms in database.read(MOVES):
+        level = found.setdefault(queue, Counter())
+        for status, change in ((after, int(n)), (before, -int(n))):
+            if status != NOTHING:
+                level[status] += change
+        runs += int(some_runs)
+        run_ms += int(some_ms)
+    return Moves(found, runs, run_ms)
 
 
 def look(database: Database) -> Sight:
     """All that is to be seen now. Raises `DatabaseAway`."""
     with database.session():
         by_status: Counter[str] = Counter()
-        for level in queue_levels(database).values():
+        found = moves(database)
+        for level in found.by_queue.values():
             by_status.update(level)
-        runs, run_ms = database.read(RUNS)[0]
-        mean = round(run_ms / runs) if runs else 0
+        mean = round(found.run_ms / found.runs) if found.runs else 0
         crews = managers(database)
         workers = count_workers(database)
         troubles = [*_told(database), *_untold(crews)]
@@ -97,9 +108,12 @@ def _told(database: Database) -> list[Trouble]:
     """What the events of the last two minutes tell: one more than a state outlives its cause."""
     found = []
     for at, kind, data in database.read(EVENTS, {"ms": 2 * LASTING_MS}):
-        facts: dict[str, int] = json.loads(data) if data and kind == "database_away" else {}
-        begin, end = facts.get("from", at), facts.get("to", at)
-        what = TROUBLES[kind] + (f" for {span(end - begin)}" if facts else "")
+        begin = end = int(at)
+        what = TROUBLES[kind]
+        if kind == "database_away":
+            facts = json.loads(data)
+            begin, end = int(facts["from"]), int(facts["to"])
+            what += f" for {span(end - begin)}"
         found.append(Trouble(begin, end, what))
     return found
 
