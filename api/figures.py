@@ -18,6 +18,7 @@ from ledger import condition
 from ledger.outages import OutageWatch
 from ledger.sight import Sight, look
 from ledger.spans import span
+from ledger.totals import Totals
 from ledger.workers import BUSY, HUNG, IDLE, STARTING
 from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED, WIP
 
@@ -35,6 +36,7 @@ class Figures:
         self._document: dict[str, Any] = {}
         self._until = 0.0
         self.outage = OutageWatch(database)
+        self.totals = Totals(database)
 
     def document(self) -> dict[str, Any]:
         """The figures, at most a second old. Raises `DatabaseAway`."""
@@ -53,7 +55,7 @@ class Figures:
     def _compute(self) -> dict[str, Any]:
         with self._database.session():
             memory, _ = condition.recall(self._database)
-            sight = look(self._database)
+            sight = look(self._database, self.totals)
             per_minute = self._per_minute(sight.now)
         state = condition.judge(condition.remember(memory, sight.signs), sight.signs)
         by_status, now = sight.by_status, sight.now

@@ -12,6 +12,7 @@ from api.answers import Answer
 from api.presenter import plain_moment as moment
 from database import Database
 from ledger.queue_sight import MOST_COUNTED, Pause, QueueSight, watch_queues
+from ledger.totals import Totals
 
 DATABASE = "database"
 
@@ -45,9 +46,9 @@ class QueuePage(Answer):
     transport: Transport
 
 
-def document(database: Database, limit: int, after: str = "") -> dict[str, Any]:
+def document(database: Database, totals: Totals, limit: int, after: str = "") -> dict[str, Any]:
     """A page of queues that come after this one, as JSON. Raises `DatabaseAway`."""
-    found = watch_queues(database, limit + 1, after)
+    found = watch_queues(database, totals, limit + 1, after)
     shown = found.queues[:limit]
     is_more = len(found.queues) > limit
     return {

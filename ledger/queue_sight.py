@@ -12,7 +12,7 @@ from typing import NamedTuple
 
 from database import Database, Sql
 from ledger.managers import SILENT_BEATS
-from ledger.sight import moves
+from ledger.totals import Totals
 from ledger.waits import OF_QUEUE, PRIORITY_LIST, SINCE
 from models import ALL_QUEUES, PENDING, WIP
 
@@ -67,11 +67,11 @@ class QueuesSight(NamedTuple):
     every: Pause
 
 
-def watch_queues(database: Database, limit: int, after: str = "") -> QueuesSight:
+def watch_queues(database: Database, totals: Totals, limit: int, after: str = "") -> QueuesSight:
     """At most so many queues that come after this one, by name. Raises `DatabaseAway`."""
     with database.session():
         rows = database.read(PAGE, {"after": after, "most": limit})
-        levels = moves(database).by_queue
+        levels = totals.moves().by_queue
         every = [Pause._make(row) for row in database.read(EVERY)]
         crews = [
             (name, frozenset(queues.split(",")) if queues else None)

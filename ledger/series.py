@@ -14,18 +14,15 @@ from typing import NamedTuple
 
 from database import Database, Sql
 from ledger.tallies import MINUTES_KEPT, NOW_MINUTE
-from models import PENDING, WIP
+from ledger.totals import OPEN_MINUTES
+from models import COMPLETED, FAILED, PENDING
 
 MOST_MINUTES = MINUTES_KEPT
-# The last of its transactions may commit so many minutes late.
-OPEN_MINUTES = 2
 
-COUNTS = Sql("""
-    SELECT minute, type, after, CAST(sum(n) AS BIGINT) FROM tally
-    WHERE minute >= :since AND after IN ('completed', 'failed') GROUP BY minute, type, after""")
-HISTOGRAMS = Sql("""
-    SELECT minute, before, histogram FROM tally
-    WHERE minute >= :since AND histogram IS NOT NULL""")
+ROWS = Sql("""
+    SELECT minute, type, before, after, n, histogram FROM tally
+    WHERE minute >= :since AND (before = 'wip' OR histogram IS NOT NULL)""")
+ENDS = (COMPLETED, FAILED)
 
 
 class Times(NamedTuple):
@@ -78,14 +75,14 @@ class Series:
 
     def _read(self, since: int) -> dict[int, Minute]:
         found: dict[int, Minute] = {}
-        with self._database.session():
-            for minute, kind, after, n in self._database.read(COUNTS, {"since": since}):
-                found.setdefault(minute, Minute()).processed[kind, after] += int(n)
-            for minute, before, histogram in self._database.read(HISTOGRAMS, {"since": since}):
-                one = found.setdefault(minute, Minute())
-                counts = {WIP: one.run, PENDING: one.wait}.get(before)
-                if counts is not None:
-                    counts.update({int(b): n for b, n in json.loads(histogram).items()})
+        rows = self._database.read(ROWS, {"since": since})
+        for minute, kind, before, after, n, histogram in rows:
+            one = found.setdefault(minute, Minute())
+            if after in ENDS:
+                one.processed[kind, after] += int(n)
+            if histogram is not None:
+                counts = one.wait if before == PENDING else one.run
+                counts.update({int(b): n for b, n in json.loads(histogram).items()})
         return found
 
 

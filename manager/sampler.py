@@ -15,6 +15,7 @@ from database import Database, DatabaseAway
 from ledger import condition
 from ledger.outages import OutageWatch
 from ledger.sight import look
+from ledger.totals import Totals
 from ledger.usage import GRAINS, Used, keep_usage
 from ledger.workers import WorkerReport, number_of
 
@@ -38,6 +39,7 @@ class Sampler:
         self._manager = manager
         self._reports = reports
         self._clock = clock
+        self._totals = Totals(database)
         self._outage = OutageWatch(database, manager, clock)
         self._sums = {grain: _Sums({}, clock()) for grain in GRAINS}
 
@@ -55,7 +57,7 @@ class Sampler:
     def _look(self) -> None:
         memory, now = condition.recall(self._database)
         if not 0 <= now - memory.sampled_on < RECENT_MS:
-            condition.keep(self._database, memory, look(self._database).signs)
+            condition.keep(self._database, memory, look(self._database, self._totals).signs)
 
     def _add_up(self, reports: Mapping[str, WorkerReport]) -> None:
         for sums in self._sums.values():

@@ -34,7 +34,8 @@ def list_queues(query: QueueList) -> Response:
     """By name: what waits and runs in each, how long, and who serves it. Costs the same however
     many orders there are."""
     after = "" if query.cursor is None else _after(query.cursor)
-    page = queue_presenter.document(services().database, query.limit, after)
+    ours = services()
+    page = queue_presenter.document(ours.database, ours.figures.totals, query.limit, after)
     return replies.json_text(exact_json.dumps(page))
 
 
