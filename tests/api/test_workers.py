@@ -107,6 +107,24 @@ def test_the_workers_of_a_silent_manager_are_lost(client: FlaskClient, database:
     assert answer["managers"][0]["state"] == "lost"
 
 
+def test_a_manager_that_missed_its_heartbeats_is_silent(
+    app: Flask, client: FlaskClient, database: Database
+) -> None:
+    register(database)
+    report(database, "m1/1", "idle")
+    beaten = "UPDATE manager SET last_beat = last_beat - {} WHERE id = 'm1'"
+    for ms, state, is_warned in ((14_000, "running", False), (2_000, "silent", True)):
+        change = Sql(beaten.format(ms))
+        database.write(lambda transaction, change=change: transaction.run(change))  # type: ignore[misc]
+        assert asked(client)["managers"][0]["state"] == state
+        services(app).figures._until = 0
+        figures = json.loads(client.get("/api/v1/metrics").text)
+        assert ("warning" in figures) is is_warned
+    assert "no manager is beating" in figures["warning"]
+    assert "of m1" in figures["warning"]
+    assert asked(client)["items"][0]["state"] == "idle", "it may still be there"
+
+
 def test_the_list_comes_in_pages(client: FlaskClient, database: Database) -> None:
     for manager in ("a", "ü:1:0"):
         register(database, manager)
