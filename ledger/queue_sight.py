@@ -13,7 +13,7 @@ from typing import NamedTuple
 from database import Database, Sql
 from ledger.managers import SILENT_BEATS
 from ledger.totals import Totals
-from ledger.waits import OF_QUEUE, PRIORITY_LIST, SINCE
+from ledger.waiting_times import OF_QUEUE, PRIORITY_LIST, SINCE
 from models import ALL_QUEUES, PENDING, WIP
 
 # What is not due yet, or what is, is counted so far: the smaller of them tells the other.

@@ -12,7 +12,7 @@ from ledger.condition import BUSY_PART, LASTING_MS, MUCH_WORK_MS, Signs, Trouble
 from ledger.managers import ManagerRow, managers
 from ledger.spans import span
 from ledger.totals import Totals
-from ledger.waits import count_due, oldest
+from ledger.waiting_times import count_due, oldest
 from ledger.workers import BUSY, count_workers
 from models import PENDING
 
