@@ -10,9 +10,7 @@ from database import Database, Sql, Transaction
 from ledger.record import note
 
 # A shorter one was a connection that broke, or a moment of too much to do.
-LEAST_SECONDS = 1.0
-# It was over at the latest so long after somebody last failed: nobody may have asked since.
-LOOK_SECONDS = 2.0
+LEAST_SECONDS = 0.5
 
 # What others told already is not told again: an outage is one for all.
 TELL = Sql("""
@@ -28,12 +26,16 @@ class OutageWatch:
         self,
         database: Database,
         manager: str | None = None,
-        clock: Callable[[], float] | None = None,
+        look_seconds: float = 0.0,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`manager` is named in the event; `clock` counts seconds."""
+        """`manager` is named in the event. Its owner looks at the database so often by itself: at
+        the latest so long after the last failure it was over, when nobody asked since. `clock`
+        counts seconds."""
+        self._look_seconds = look_seconds
         self._database = database
         self._manager = manager
-        self._clock = clock or time.monotonic
+        self._clock = clock
         self._lock = threading.Lock()
         self._first: float | None = None
         self._last = 0.0
@@ -55,7 +57,7 @@ class OutageWatch:
         if first is None:
             return
         now = self._clock()
-        until = min(now, last + LOOK_SECONDS)
+        until = min(now, last + self._look_seconds)
         if until - first >= LEAST_SECONDS:
             self._tell(now - first, now - until)
         with self._lock:

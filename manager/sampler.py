@@ -19,8 +19,8 @@ from ledger.totals import Totals
 from ledger.usage import GRAINS, Used, keep_usage
 from ledger.workers import WorkerReport, number_of
 
-# Between two looks; a manager leaves the state to who looked a little less than that ago.
-TICK_SECONDS = 2.0
+TICK_SECONDS = 1.0
+# The state is left to who looked at it so lately.
 RECENT_MS = 1_500
 
 
@@ -40,7 +40,7 @@ class Sampler:
         self._reports = reports
         self._clock = clock
         self._totals = Totals(database)
-        self._outage = OutageWatch(database, manager, clock)
+        self._outage = OutageWatch(database, manager, 2 * TICK_SECONDS, clock)
         self._sums = {grain: _Sums({}, clock()) for grain in GRAINS}
 
     def tick(self) -> None:

@@ -211,7 +211,7 @@ def test_an_outage_that_a_web_process_saw_is_told_when_it_is_back(
     now = 10.0
     answer = json.loads(client.get("/api/v1/metrics").text)
     assert answer["systemStatus"] == "Recovering"
-    assert "the database was away for 5" in answer["statusReason"]
+    assert "the database was away for 4 s" in answer["statusReason"]
     (event,) = client.get("/api/v1/events?kind=database_away").json["items"]  # type: ignore[index]
     assert answer["statusSince"] == plain_moment(event["details"]["from"])
-    assert event["description"].startswith("the database was away for 5 s, from ")
+    assert event["description"].startswith("the database was away for 4 s, from ")

@@ -162,7 +162,7 @@ class Clock:
 
 def test_an_outage_is_told_once_for_all_and_counts(database: Database) -> None:
     clock = Clock()
-    watches = [OutageWatch(database, name, clock) for name in ("m1", None)]
+    watches = [OutageWatch(database, name, 2.0, clock) for name in ("m1", None)]
     for watch in watches:
         watch.over()
     assert events(database, "database_away") == []
@@ -193,12 +193,16 @@ def test_an_outage_is_told_once_for_all_and_counts(database: Database) -> None:
 
 def test_a_broken_connection_is_no_outage(database: Database) -> None:
     clock = Clock()
-    watch = OutageWatch(database, None, clock)
+    watch = OutageWatch(database, None, 2.0, clock)
     watch.failed()
-    clock.now += 0.5
+    clock.now += 0.4
     watch.over()
     clock.now += 10
     watch.over()
+    seldom = OutageWatch(database, None, 0.0, clock)
+    seldom.failed()
+    clock.now += 10
+    seldom.over()
     assert events(database, "database_away") == []
 
 
@@ -206,7 +210,7 @@ def test_an_outage_that_cannot_be_told_yet_is_told_later(
     database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     clock = Clock()
-    watch = OutageWatch(database, None, clock)
+    watch = OutageWatch(database, None, 2.0, clock)
     watch.failed()
     clock.now += 2
 
