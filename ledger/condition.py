@@ -23,8 +23,9 @@ LONG_WAIT_MS = 30_000
 MUCH_WORK_MS = 120_000
 BUSY_PART = 0.9
 
-# The row is written when it changes, and else so seldom, to show that somebody looks.
-SAMPLED_MS = 5_000
+# So long after somebody has looked the next look is due: under load, and else. What happened while
+# nobody looked is told by its events, and how long an order waits by its row.
+PRESSED_MS, CALM_MS = 1_500, 4_500
 
 
 class Trouble(NamedTuple):
@@ -151,13 +152,17 @@ def recall(database: Database) -> tuple[Memory, int]:
     return Memory._make(fields), now
 
 
-def keep(database: Database, memory: Memory, signs: Signs) -> None:
-    """Remember what was seen, for all; nothing is written if nothing has changed of late.
+def is_due(memory: Memory, now: int) -> bool:
+    """Whether it is time that a manager looks, for all."""
+    patience = CALM_MS if memory.pressed_since is None else PRESSED_MS
+    return not 0 <= now - memory.sampled_on < patience
 
-    `memory` is what was recalled before. Raises `DatabaseAway`.
+
+def keep(database: Database, memory: Memory, signs: Signs) -> None:
+    """Remember what was seen, for all; `memory` is what was recalled before.
+
+    Raises `DatabaseAway`.
     """
-    new = remember(memory, signs)
-    if new != memory or not 0 <= signs.now - memory.sampled_on < SAMPLED_MS:
-        given = new._asdict() | {"now": signs.now}
-        del given["begun_on"]
-        database.write(lambda transaction: transaction.run(KEEP, given))
+    given = remember(memory, signs)._asdict() | {"now": signs.now}
+    del given["begun_on"]
+    database.write(lambda transaction: transaction.run(KEEP, given))

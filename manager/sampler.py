@@ -20,8 +20,6 @@ from ledger.usage import GRAINS, Used, keep_usage
 from ledger.workers import WorkerReport, number_of
 
 TICK_SECONDS = 1.0
-# The state is left to who looked at it so lately.
-RECENT_MS = 1_500
 
 
 class Sampler:
@@ -56,7 +54,7 @@ class Sampler:
 
     def _look(self) -> None:
         memory, now = condition.recall(self._database)
-        if not 0 <= now - memory.sampled_on < RECENT_MS:
+        if condition.is_due(memory, now):
             condition.keep(self._database, memory, look(self._database, self._totals).signs)
 
     def _add_up(self, reports: Mapping[str, WorkerReport]) -> None:
