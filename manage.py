@@ -7,8 +7,6 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Sequence
-from functools import wraps
 from typing import Any
 
 import click
@@ -19,14 +17,12 @@ import ledger
 import logs
 import migrations
 from addresses import written
-from database import Database, DatabaseAway
-from database.durability import durability
+from commands.common import Commands, check_migrated, command_errors
+from database import Database
 from jobs import registry
-from jobs.errors import JobError
-from ledger.audit import correct_levels, look
 from ledger.hints import Bell
 from models import ENDED, FAILED
-from settings import ROOT, VERSION, Settings, SettingsError, web_processes
+from settings import ROOT, VERSION, Settings, web_processes
 
 POLL_SECONDS = 0.02
 
@@ -41,22 +37,7 @@ OPTIONS = {
 }
 
 
-def command_errors(command: Callable[..., Any]) -> Callable[..., Any]:
-    """What an operator can put right is one line on standard error, not a traceback."""
-
-    @wraps(command)
-    def guarded(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return command(*args, **kwargs)
-        except (SettingsError, JobError, ledger.LedgerError, migrations.MigrationError) as error:
-            raise click.ClickException(str(error)) from None
-        except DatabaseAway as error:
-            raise click.ClickException(f"the database is away: {error}") from None
-
-    return guarded
-
-
-@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(VERSION, prog_name="capataz")
 def cli() -> None:
     """Capataz, a durable job orchestrator."""
@@ -74,7 +55,7 @@ def migrate(down: bool, target: str | None, yes: bool) -> None:
     """
     database = Database(Settings.from_env().database_url)
     if down:
-        if not migrations.pending(database) and _beating(database):
+        if not migrations.pending(database) and any(m.lives for m in ledger.managers(database)):
             raise click.ClickException("managers are running on this database: stop them first")
         if not yes:
             click.confirm("This deletes tables with all their data. Go on?", abort=True)
@@ -94,7 +75,7 @@ def migrate(down: bool, target: str | None, yes: bool) -> None:
 def runserver(port: int | None) -> None:
     """Serve the API on PORT (default: the setting PORT) of the address HOST."""
     settings = Settings.from_env()
-    _check_migrated(Database(settings.database_url))
+    check_migrated(Database(settings.database_url))
     bind = written(settings.host, port or settings.port)
     config = str(ROOT / "gunicorn.conf.py")
     arguments = ["-m", "gunicorn", "--config", config, "--bind", bind, "api.wsgi"]
@@ -114,7 +95,7 @@ def manager() -> None:
     logs.configure(settings.log_format)
     Capture().install()
     database = Database(settings.database_url)
-    _check_migrated(database)
+    check_migrated(database)
     supervisor = build(settings, database)
     supervisor.handle_signals()
     code = supervisor.run()
@@ -139,7 +120,7 @@ def submit(type_name: str, fields: tuple[str, ...], wait: bool, **options: Any) 
     registry.load(settings.jobs)
     order = _order(settings, type_name, _payload(fields), options)
     database = Database(settings.database_url)
-    _check_migrated(database)
+    check_migrated(database)
     ledger.submit(database, [ledger.Request([order])])
     bell = Bell(database)
     bell.ring()
@@ -148,87 +129,6 @@ def submit(type_name: str, fields: tuple[str, ...], wait: bool, **options: Any) 
         click.echo(order.id)
         return
     _wait(database, order.id)
-
-
-@cli.command()
-@click.argument("order_id", metavar="ID")
-@command_errors
-def why(order_id: str) -> None:
-    """Tell why an order does not run, or end, and what to do."""
-    from api import why_presenter
-    from ledger.why import explain
-
-    database = Database(Settings.from_env().database_url)
-    _check_migrated(database)
-    known = ledger.parse_id(order_id)
-    try:
-        if known is None:
-            raise ledger.UnknownOrder(order_id)
-        click.echo(why_presenter.text(explain(database, known)))
-    except ledger.UnknownOrder:
-        raise click.ClickException(f"{order_id}: no job order has this id") from None
-
-
-@cli.command()
-@click.option("--audit", is_flag=True, help="Look for what should not be; repairs nothing.")
-@click.option("--whole", is_flag=True, help="With --audit: look at every order, and count them.")
-@click.option("--correct", is_flag=True, help="Count the table, and correct the figures by it.")
-@command_errors
-def check(audit: bool, whole: bool, correct: bool) -> None:
-    """Print the settings and versions, and whether the database can be used; 1 when not, or when
-    the audit found something."""
-    settings = Settings.from_env()
-    for name, value in settings.shown().items():
-        click.echo(f"{name:28} {value}")
-    click.echo(f"{'WEB_CONCURRENCY':28} {web_processes(os.environ)}")
-    registry.load(settings.jobs)
-    click.echo(f"{'types':28} {', '.join(registry.names())}")
-    click.echo(f"{'version':28} {VERSION}, Python {sys.version.split()[0]}")
-    database = Database(settings.database_url)
-    _check_migrated(database)
-    click.echo(f"{'managers':28} {_beating(database)} beating")
-    click.echo(f"{'database':28} {durability(database)}")
-    click.echo("database reachable, schema up to date")
-    if correct:
-        wrong = correct_levels(database)
-        click.echo(f"{'corrected':28} {_differences(wrong) or 'nothing: they agreed'}")
-    if audit or whole:
-        _audit(database, round(settings.stale_seconds * 1000), whole=whole)
-
-
-def _audit(database: Database, stale_ms: int, *, whole: bool) -> None:
-    findings = look(database, stale_ms, whole=whole)
-    for found in findings:
-        click.echo(f"{'audit':28} {found.what}: {_some(found.where)}")
-        click.echo(f"{'':28} {found.remedy}")
-    if findings:
-        sys.exit(1)
-    click.echo(f"{'audit':28} nothing found")
-
-
-def _some(names: Sequence[str]) -> str:
-    more = f" and {len(names) - logs.MOST_TOLD} more" if len(names) > logs.MOST_TOLD else ""
-    return ", ".join(names[: logs.MOST_TOLD]) + more
-
-
-def _differences(wrong: dict[str, int]) -> str:
-    """By status, by how many orders the figures were off."""
-    return ", ".join(f"{status} {-difference:+,}" for status, difference in wrong.items())
-
-
-def _beating(database: Database) -> int:
-    """How many managers gave a sign of life within their own stale time."""
-    known = ledger.managers(database)
-    return sum(m.silent_ms < m.stale_ms and m.ended_on is None for m in known)
-
-
-def _check_migrated(database: Database) -> None:
-    missing = migrations.pending(database)
-    if missing:
-        raise click.ClickException(
-            f"the database's schema is not up to date ({', '.join(missing)}): "
-            "run python manage.py migrate"
-        )
 
 
 def _order(

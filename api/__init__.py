@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from flask import Response, g
 from flask_openapi.openapi import OpenAPI
 
 from api import errors
@@ -52,4 +55,16 @@ def create_app(
     services = Services.of(settings, database)
     services.waiter.room = max(1, threads // 2)
     app.extensions[NAME] = services
+    app.after_request(_noticing(services))
     return app
+
+
+def _noticing(services: Services) -> Callable[[Response], Response]:
+    """Takes note of answers that say that the database is away."""
+
+    def notice(response: Response) -> Response:
+        if g.pop(errors.AWAY, False):
+            services.figures.outage.failed()
+        return response
+
+    return notice

@@ -246,7 +246,10 @@ class WorkerState(Answer):
 
 
 class ManagerState(Answer):
-    """A manager; `proof` says what would prove its death. `queues` is null when it serves all."""
+    """A manager; `proof` says what would prove its death. `queues` is null when it serves all.
+
+    One that has missed three heartbeats is `silent` until it beats again, or is lost.
+    """
 
     manager_id: str
     host: str
@@ -255,7 +258,7 @@ class ManagerState(Answer):
     slots: int
     transport: str
     queues: list[str] | None
-    state: Literal["running", "draining", "lost"]
+    state: Literal["running", "draining", "silent", "lost"]
     started_on: datetime
     last_heartbeat: datetime
     proof: Literal["lock", "none"]

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
@@ -224,6 +224,7 @@ def _http(error: HTTPException) -> HTTPException | Response:
 
 def _away(error: DatabaseAway) -> Response:
     _log.warning("database away: %s", error)
+    setattr(g, AWAY, not isinstance(error, SchemaMissing))
     detail = "The database cannot be reached just now: try again."
     if isinstance(error, SchemaMissing):
         detail = "The database is not migrated: run python manage.py migrate on the server."
@@ -240,6 +241,9 @@ def _away(error: DatabaseAway) -> Response:
 def _problem(status: int, detail: object, errors: Iterable[Mapping[str, str]] = ()) -> Response:
     return ApiError(status, str(detail), list(errors)).get_response()
 
+
+# The name, in the context of a request, of whether it found the database away.
+AWAY = "capataz_away"
 
 _KEY = "Idempotency-Key"
 _ANSWERS: dict[type[Exception], Any] = {

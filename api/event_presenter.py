@@ -169,6 +169,13 @@ def _manager_lost(item: EventItem) -> str:
     return f"manager {item.manager} is lost: its process is gone"
 
 
+def _database_away(item: EventItem) -> str:
+    begin, end = item.data.get("from"), item.data.get("to")
+    if not isinstance(begin, int) or not isinstance(end, int):
+        return "the database was away"
+    return f"the database was away for {span(end - begin)}, from {plain_moment(begin)}"
+
+
 def _manager_stopped(item: EventItem) -> str:
     reason = item.data.get("reason")
     return f"manager {item.manager} stopped" + (f": {reason}" if reason else "")
@@ -229,6 +236,7 @@ SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "manager_started": _manager_started,
     "manager_stopped": _manager_stopped,
     "manager_lost": _manager_lost,
+    "database_away": _database_away,
     "worker_added": lambda i: f"worker {i.worker} added to the pool",
     "worker_removed": lambda i: f"worker {i.worker} removed from the pool",
     "worker_replaced": _worker_replaced,

@@ -1,7 +1,7 @@
 """The global figures: levels and flows from the tallies, never a count of the table.
 
-Computed at most once a second for a web process. The system's state is only as good as what there
-is to read: it remembers its causes in this process, seen whenever somebody asked for the figures.
+Computed at most once a second for a web process. The system's state is decided by what managers
+keep in the database, so that every web process tells the same.
 """
 
 from __future__ import annotations
@@ -12,41 +12,19 @@ from collections.abc import Sequence
 from typing import Any
 
 import ledger
-from api.condition import Condition, Signs
 from api.presenter import plain_moment as moment
-from database import Database, Sql
-from ledger.workers import BUSY, HUNG, IDLE, STARTING, count_workers
+from database import Database, DatabaseAway
+from ledger import condition
+from ledger.outages import OutageWatch
+from ledger.sight import Sight, look
+from ledger.spans import span
+from ledger.totals import Totals
+from ledger.workers import BUSY, HUNG, IDLE, STARTING
 from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED, WIP
 
 FRESH_SECONDS = 1.0
-# How far back in the event table trouble is looked for; with a look a second that is plenty.
-RECENT_EVENTS = 2_000
-MUCH_WORK_MS = 120_000
-
-# An order waits from when it was made or due, whichever is later. Where the first of a lane was due
-# before it was made, later ones may have waited longer: so many of them are looked at.
-BACKDATED = 200
-
-OLDEST = Sql("""
-    SELECT min(since), min(CASE WHEN NOT paused THEN since END), {now} FROM (
-        SELECT (q.paused_on IS NOT NULL OR EXISTS (
-                SELECT 1 FROM queue AS every WHERE every.name = '*'
-                AND every.paused_on IS NOT NULL)) AS paused,
-            (SELECT CASE WHEN o.run_at >= o.created_on THEN o.run_at ELSE (
-                SELECT min(CASE WHEN run_at > created_on THEN run_at ELSE created_on END)
-                FROM (SELECT run_at, created_on FROM job_order
-                    WHERE status = 'pending' AND queue = q.name AND priority = p.number
-                    ORDER BY run_at LIMIT :most) AS earliest) END
-                FROM job_order AS o
-                WHERE o.status = 'pending' AND o.queue = q.name AND o.priority = p.number
-                ORDER BY o.run_at LIMIT 1) AS since
-        FROM queue AS q CROSS JOIN
-            (SELECT 1 AS number UNION ALL SELECT 2 UNION ALL SELECT 3) AS p
-    ) AS lane""")
-
-TROUBLE = Sql("""
-    SELECT max(at) FROM (SELECT at, kind FROM event ORDER BY id DESC LIMIT :most) AS latest
-    WHERE kind IN ('rescued', 'crashed', 'worker_lost', 'worker_replaced')""")
+# What no manager has looked at for longer is old.
+OLD_MS = 10_000
 
 
 class Figures:
@@ -55,43 +33,40 @@ class Figures:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._lock = threading.Lock()
-        self._condition = Condition()
         self._document: dict[str, Any] = {}
         self._until = 0.0
+        self.outage = OutageWatch(database)
+        self.totals = Totals(database)
 
     def document(self) -> dict[str, Any]:
         """The figures, at most a second old. Raises `DatabaseAway`."""
         with self._lock:
             if time.monotonic() >= self._until:
-                self._document = self._compute()
+                try:
+                    # The one thing that is ever written here, and after an outage only.
+                    self.outage.over()
+                    self._document = self._compute()
+                except DatabaseAway:
+                    self.outage.failed()
+                    raise
                 self._until = time.monotonic() + FRESH_SECONDS
             return self._document
 
     def _compute(self) -> dict[str, Any]:
-        levels = ledger.levels(self._database)
-        by_status = levels.by_status
-        due, runnable, now = self._database.read(OLDEST, {"most": BACKDATED})[0]
-        managers = [m for m in ledger.managers(self._database) if _beats(m)]
-        slots = sum(manager.slots for manager in managers)
-        workers = count_workers(self._database)
-        busy = workers.get(BUSY, 0)
-        mean = round(levels.run_ms / levels.runs) if levels.runs else 0
-        work_ms = by_status.get(PENDING, 0) * mean
-        state = self._condition.observe(
-            Signs(
-                now=now,
-                trouble=self._database.read(TROUBLE, {"most": RECENT_EVENTS})[0][0],
-                waiting_ms=max(0, now - runnable) if runnable is not None else 0,
-                is_loaded=slots > 0 and busy >= 0.9 * slots and work_ms / slots > MUCH_WORK_MS,
-            )
-        )
+        with self._database.session():
+            memory, _ = condition.recall(self._database)
+            sight = look(self._database, self.totals)
+            per_minute = self._per_minute(sight.now)
+        state = condition.judge(condition.remember(memory, sight.signs), sight.signs)
+        by_status, now = sight.by_status, sight.now
+        waits = max(0, now - sight.due_since) if sight.due_since is not None else 0
         document = {
             "systemStatus": state.status,
             "statusReason": state.reason,
             "statusSince": moment(state.since),
             "workers": {
-                "active": busy + workers.get(HUNG, 0),
-                "idle": workers.get(IDLE, 0) + workers.get(STARTING, 0),
+                "active": sight.workers.get(BUSY, 0) + sight.workers.get(HUNG, 0),
+                "idle": sight.workers.get(IDLE, 0) + sight.workers.get(STARTING, 0),
             },
             "tasks": {
                 "pending": by_status.get(PENDING, 0),
@@ -102,14 +77,15 @@ class Figures:
             "total": sum(by_status.values()),
             "retrieved": by_status.get(RETRIEVED, 0),
             "cancelled": by_status.get(CANCELLED, 0),
-            "averageExecutionTimeMs": mean,
-            "uptime": _uptime(managers),
-            "oldestPendingSeconds": max(0, now - due) / 1000 if due is not None else 0,
-            "processedPerMinute": self._per_minute(now),
+            "averageExecutionTimeMs": sight.mean_ms,
+            "uptime": _uptime([one for one in sight.managers if one.lives]),
+            "oldestPendingSeconds": waits / 1000,
+            "processedPerMinute": per_minute,
             "updatedOn": moment(now),
         }
-        if not managers:
-            document["warning"] = "no manager is beating: orders wait"
+        warning = _warning(sight, now - memory.sampled_on)
+        if warning is not None:
+            document["warning"] = warning
         return document
 
     def _per_minute(self, now: int) -> int:
@@ -118,8 +94,30 @@ class Figures:
         return round(processed / (1 + now % 60_000 / 60_000))
 
 
-def _beats(manager: ledger.ManagerRow) -> bool:
-    return manager.ended_on is None and manager.silent_ms < manager.stale_ms
+def _warning(sight: Sight, unseen_ms: int) -> str | None:
+    """What is to be said beside the state, if anything."""
+    if not any(one.beats for one in sight.managers):
+        silent = [one for one in sight.managers if one.lives]
+        if not silent:
+            return "no manager is beating: orders wait"
+        least = min(silent, key=lambda one: one.silent_ms)
+        return (
+            f"no manager is beating: orders wait; the last sign of life is {span(least.silent_ms)} "
+            f"old, of {least.id}"
+        )
+    # A manager that has just come looks within moments.
+    oldest = max(map(_age, sight.managers))
+    if min(unseen_ms, oldest) > OLD_MS:
+        return (
+            f"no manager has looked at the system's state for {span(min(unseen_ms, oldest))}: "
+            "systemStatus may be late"
+        )
+    return None
+
+
+def _age(manager: ledger.ManagerRow) -> int:
+    """How long ago a manager that beats was started, else 0."""
+    return manager.last_beat + manager.silent_ms - manager.started_on if manager.beats else 0
 
 
 def _uptime(managers: Sequence[ledger.ManagerRow]) -> str:

@@ -12,6 +12,7 @@ from api.figures import Figures
 from api.waiter import Waiter
 from database import Database
 from ledger.hints import Bell
+from ledger.series import Series
 from settings import Settings
 
 NAME = "capataz"
@@ -27,6 +28,7 @@ class Services:
     committer: Committer
     waiter: Waiter
     figures: Figures
+    series: Series
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> Services:
@@ -39,6 +41,7 @@ class Services:
             Committer(database, bell),
             Waiter(database),
             Figures(database),
+            Series(database),
         )
 
     def close(self) -> None:

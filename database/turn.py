@@ -172,10 +172,14 @@ def _blame(path: str) -> str:
     if holder is None:
         return f"something holds the lock on {path}; 'grep FLOCK /proc/locks' may tell what"
     if holder == os.getpid():
-        return f"another thread of this process ({holder}) has it; restart it if it hangs"
+        return f"another thread of this process ({holder}) had it just now; restart it if it hangs"
     if _is_stopped(holder):
         return f"process {holder} has it, and is stopped; 'kill -CONT {holder}', or end it"
-    return f"process {holder} has it; end it if it hangs"
+    return (
+        f"process {holder} has it just now, and runs: it may have been stopped until a moment ago; "
+        f"look before you end it ('ps -o pid,stat,etime,cmd {holder}'), and only if the same one "
+        "is named again and again"
+    )
 
 
 def _holder(path: str) -> int | None:

@@ -11,7 +11,6 @@ from database import Database, DatabaseAway, Sql, Transaction
 from ledger.ids import text_id
 from ledger.orders import Claimed, Lane
 from ledger.record import Record
-from models import PENDING, WIP
 
 _log = logging.getLogger("capataz.ledger")
 
@@ -73,7 +72,7 @@ CLAIM = Sql(
         last_updated = {{now}}
     WHERE id IN (SELECT id FROM chosen) AND +status = 'pending'
     RETURNING id, type, queue, priority, payload, lease, attempts, crashes, max_attempts,
-        timeout_ms, max_silence_ms, run_at, quarantined, {{now}}""",
+        timeout_ms, max_silence_ms, run_at, quarantined, created_on, {{now}}""",
     postgres=f"""
     WITH {_LANE_POSTGRES}, reach AS (
         SELECT coalesce(
@@ -91,7 +90,8 @@ CLAIM = Sql(
         last_updated = {{now}}
     WHERE o.id = ANY(ARRAY(SELECT id FROM chosen)) AND o.status || '' = 'pending'
     RETURNING o.id, o.type, o.queue, o.priority, o.payload, o.lease, o.attempts, o.crashes,
-        o.max_attempts, o.timeout_ms, o.max_silence_ms, o.run_at, o.quarantined, {{now}}""",
+        o.max_attempts, o.timeout_ms, o.max_silence_ms, o.run_at, o.quarantined, o.created_on,
+        {{now}}""",
 )
 
 # Locked like a claim's, so that an order which somebody holds locked is not counted as waiting.
@@ -156,11 +156,12 @@ def claim(
         rows = transaction.rows(CLAIM, parameters)
         if not rows:
             return []
-        claimed = [Claimed(text_id(row[0]), *row[1:-1]) for row in rows]
-        _sort(claimed, lanes, rows[0][-1])
+        claimed = [Claimed(text_id(row[0]), *row[1:-2]) for row in rows]
+        now = rows[0][-1]
         record = Record()
-        for order in claimed:
-            record.move(order.queue, order.type, PENDING, WIP)
+        for order, row in zip(claimed, rows, strict=True):
+            record.waited(order.queue, order.type, now - max(order.run_at, row[-2]))
+        _sort(claimed, lanes, now)
         leases = [order.lease for order in claimed]
         # Nearly always each is the order's first, which need not be said.
         again = {"leases": leases} if any(lease != 1 for lease in leases) else {}

@@ -164,7 +164,7 @@ def check_expression(text: str) -> str:
     try:
         first = next(CronSim(expression, datetime(2000, 1, 1)), None)  # noqa: DTZ001 (any will do)
     except CronSimError as error:
-        raise BadExpression(_remedy(str(error), parts)) from None
+        raise BadExpression(_never(parts) or _remedy(str(error), parts)) from None
     if first is None:
         raise BadExpression("never comes: no year has such a day; change the day or the month")
     return expression
@@ -184,6 +184,20 @@ def find_zone(name: str) -> ZoneInfo:
 @functools.cache
 def _zone_names() -> frozenset[str]:
     return frozenset(available_timezones() - _NO_ZONES)
+
+
+def _never(parts: list[str]) -> str | None:
+    """What to say of days that are right in themselves, and that none of the months has."""
+    minute, hour, day, month, weekday = parts
+    try:
+        CronSim(" ".join((minute, hour, day, "*", weekday)), datetime(2000, 1, 1))  # noqa: DTZ001
+        CronSim(" ".join((minute, hour, "*", month, weekday)), datetime(2000, 1, 1))  # noqa: DTZ001
+    except CronSimError:
+        return None
+    return (
+        f"never comes: its day-of-month, {day[:40]}, is in none of its months, {month[:40]}; "
+        "change one of them"
+    )
 
 
 def _remedy(said: str, parts: list[str]) -> str:

@@ -9,6 +9,9 @@ from database import Database, Sql, Transaction
 from ledger.lifeline import UNPROVEN, Proof
 from ledger.record import note
 
+# Who gave no sign of life for so many heartbeats is called silent.
+SILENT_BEATS = 3
+
 
 @dataclass(frozen=True, slots=True)
 class ManagerCard:
@@ -46,6 +49,17 @@ class ManagerRow(NamedTuple):
     stale_ms: int
     ended_on: int | None
     silent_ms: int
+    heartbeat_ms: int
+
+    @property
+    def lives(self) -> bool:
+        """Whether it gave a sign of life within its own stale time."""
+        return self.ended_on is None and self.silent_ms < self.stale_ms
+
+    @property
+    def beats(self) -> bool:
+        """Whether it lives and has not missed its last heartbeats: else it is silent."""
+        return self.lives and self.silent_ms < SILENT_BEATS * self.heartbeat_ms
 
 
 REGISTER = Sql("""
@@ -59,7 +73,7 @@ RETIRE = Sql("""
 
 MANAGERS = Sql("""
     SELECT id, host, pid, version, transport, state, slots, started_on, last_beat, stale_ms,
-        ended_on, {now} - last_beat
+        ended_on, {now} - last_beat, heartbeat_ms
     FROM manager ORDER BY started_on, id""")
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from database import Sql, Transaction
 from ledger.ids import pack
+from models import PENDING, WIP
 
 INSERT_EVENT = Sql(
     "INSERT INTO event (at, kind, n, orders, manager, data) "
@@ -61,6 +62,13 @@ class Record:
             count.run_ms += run_ms
             bucket = bucket_of(run_ms)
             count.buckets[bucket] = count.buckets.get(bucket, 0) + 1
+
+    def waited(self, queue: str, kind: str, wait_ms: int) -> None:
+        """Count one order that was claimed, and how long it waited since it could run first."""
+        self.move(queue, kind, PENDING, WIP)
+        bucket = bucket_of(wait_ms)
+        buckets = self._counts[queue, kind, PENDING, WIP].buckets
+        buckets[bucket] = buckets.get(bucket, 0) + 1
 
     def event(
         self,

@@ -74,11 +74,15 @@ HISTORY = Sql("""
     FROM attempt WHERE order_id = :id ORDER BY lease""")
 
 PAUSE = Sql("""
-    INSERT INTO queue (name, created_on, paused_on) VALUES (:name, {now}, {now})
-    ON CONFLICT (name) DO UPDATE SET paused_on = coalesce(queue.paused_on, excluded.paused_on)""")
+    INSERT INTO queue (name, created_on, paused_on, paused_by)
+    VALUES (:name, {now}, {now}, :paused_by)
+    ON CONFLICT (name) DO UPDATE SET paused_on = coalesce(queue.paused_on, excluded.paused_on),
+        paused_by = CASE WHEN queue.paused_on IS NULL THEN excluded.paused_by
+            ELSE queue.paused_by END""")
 RESUME = Sql("""
     INSERT INTO queue (name, created_on) VALUES (:name, {now})
-    ON CONFLICT (name) DO UPDATE SET paused_on = NULL""")
+    ON CONFLICT (name) DO UPDATE SET paused_by = NULL, paused_on = NULL,
+        resumed_on = CASE WHEN queue.paused_on IS NULL THEN queue.resumed_on ELSE {now} END""")
 
 QUEUES = Sql("SELECT name, paused_on FROM queue ORDER BY name")
 
@@ -211,14 +215,14 @@ def delete_many(database: Database, order_ids: Iterable[str]) -> int:
     return database.write(work) if given else 0
 
 
-def pause(database: Database, queue: str = ALL_QUEUES) -> None:
+def pause(database: Database, queue: str = ALL_QUEUES, paused_by: str = "") -> None:
     """Stop all claims from a queue, or from every one, those under way included.
 
-    Raises `DatabaseAway`.
+    `paused_by` is who asked, '' for nobody in particular. Raises `DatabaseAway`.
     """
 
     def work(transaction: Transaction) -> None:
-        transaction.run(PAUSE, {"name": queue})
+        transaction.run(PAUSE, {"name": queue, "paused_by": paused_by})
         note(transaction, "queue_paused", queue=queue)
 
     database.write(work)

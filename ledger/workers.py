@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from database import Database, Sql, Transaction
 from ledger.ids import text_id
+from ledger.managers import SILENT_BEATS
 from ledger.record import Record
 from models import WIP
 
@@ -71,7 +72,8 @@ class WorkerRow(NamedTuple):
 
 
 class CrewRow(NamedTuple):
-    """A manager that is there, or that was lost not long ago."""
+    """A manager that is there, or that was lost not long ago; one that has given no sign of life
+    for some heartbeats is `silent` until it is lost."""
 
     id: str
     host: str
@@ -84,6 +86,7 @@ class CrewRow(NamedTuple):
     started_on: int
     last_beat: int
     proof: str
+    silent_ms: int
 
 
 # When a manager was lost, NULL for one that lives.
@@ -140,8 +143,10 @@ WORKERS = Sql(f"""
 
 CREWS = Sql(f"""
     SELECT m.id, m.host, m.pid, m.version, m.slots, m.transport, m.queues,
-        CASE WHEN {_GONE_ON} IS NULL THEN m.state ELSE 'lost' END, m.started_on, m.last_beat,
-        m.proof
+        CASE WHEN {_GONE_ON} IS NOT NULL THEN 'lost'
+            WHEN {{now}} - m.last_beat >= {SILENT_BEATS} * m.heartbeat_ms THEN 'silent'
+            ELSE m.state END,
+        m.started_on, m.last_beat, m.proof, {{now}} - m.last_beat
     FROM manager AS m WHERE {_SHOWN} ORDER BY m.id""")
 
 STATES = Sql(f"""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from ledger import server_uptime
 from ledger.hints import Bell
+from manager import sampler
 from manager.auditor import Auditor
 from manager.bookkeeper import Bookkeeper
 from manager.children import Children
@@ -13,6 +14,7 @@ from manager.failure_detector import FailureDetector
 from manager.janitor import Janitor
 from manager.rescuer import Rescuer
 from manager.roster import TICK_SECONDS, Roster
+from manager.sampler import Sampler
 from manager.scheduler import Scheduler
 from manager.supervisor import Duty
 from manager.watchman import Watchman
@@ -63,6 +65,7 @@ def duties(
             FIRE_SECONDS,
             alone=True,
         ),
+        Duty("sampler", Sampler(database, core.name, roster.reports).tick, sampler.TICK_SECONDS),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
         Duty(
             "janitor",

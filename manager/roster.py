@@ -136,6 +136,10 @@ class Roster:
             prune_workers(self._database)
             self._prune_at = now + PRUNE_SECONDS
 
+    def reports(self) -> dict[str, WorkerReport]:
+        """What each worker did and used when it was last written. From any thread."""
+        return self._rows
+
     def close(self) -> None:
         """Let go of what is open. Safe twice, and no look comes after."""
         self._gauge.close()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from models.base import OrderId, Table, bind, database
-from models.fleet import Chore, Manager, Schedule, Worker
+from models.fleet import Chore, Manager, Schedule, SystemState, UsageSample, Worker
 from models.orders import Attempt, Event, Idempotency, JobLog, JobOrder, Queue, Tally
 from models.states import (
     ALL_QUEUES,
@@ -39,6 +39,8 @@ TABLES: Final = (
     Schedule,
     Worker,
     Chore,
+    SystemState,
+    UsageSample,
 )
 
 __all__ = [
@@ -66,8 +68,10 @@ __all__ = [
     "OrderId",
     "Queue",
     "Schedule",
+    "SystemState",
     "Table",
     "Tally",
+    "UsageSample",
     "Worker",
     "bind",
     "database",

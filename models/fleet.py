@@ -104,5 +104,44 @@ class Chore(Table):
         table_name = "chore"
 
 
+class SystemState(Table):
+    """What is remembered of the system's state, in one row; written by whichever manager is first.
+
+    Spans that are over stay until the next of their kind. `away_until` is the end of the last
+    outage of the database that was told; `sampled_on` is 0 until a manager has looked.
+    """
+
+    id = peewee.SmallIntegerField(primary_key=True)
+    begun_on = peewee.BigIntegerField()
+    sampled_on = peewee.BigIntegerField()
+    pressed_since = peewee.BigIntegerField(null=True)
+    load_from = peewee.BigIntegerField(null=True)
+    load_until = peewee.BigIntegerField(null=True)
+    trouble_from = peewee.BigIntegerField(null=True)
+    trouble_until = peewee.BigIntegerField(null=True)
+    trouble = peewee.TextField(null=True)
+    away_until = peewee.BigIntegerField(null=True)
+
+    class Meta:
+        table_name = "system_state"
+
+
+class UsageSample(Table):
+    """What the workers of one manager used in `grain` seconds that began at `at`.
+
+    `content` is a JSON object: by the worker's number, its mean percent of one core, None if
+    unknown, and its MiB.
+    """
+
+    grain = peewee.IntegerField()
+    at = peewee.BigIntegerField()
+    manager = peewee.TextField()
+    content = peewee.TextField()
+
+    class Meta:
+        table_name = "usage_sample"
+        primary_key = peewee.CompositeKey("grain", "at", "manager")
+
+
 Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
 Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))

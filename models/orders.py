@@ -121,7 +121,8 @@ class Event(Table):
 class Tally(Table):
     """How many orders made one move in one minute: the source of every level and every flow.
 
-    `histogram` counts run times by power-of-two buckets of milliseconds, as a JSON object.
+    `histogram` counts times by power-of-two buckets of milliseconds, as a JSON object: run times,
+    and of claims (`pending` to `wip`) how long the orders had waited.
     """
 
     id = peewee.BigAutoField()
@@ -140,11 +141,16 @@ class Tally(Table):
 
 
 class Queue(Table):
-    """A queue that was ever used or paused; the row named `*` pauses all."""
+    """A queue that was ever used or paused; the row named `*` pauses all.
+
+    `resumed_on` is when it was last resumed: what waits in it could not run before.
+    """
 
     name = peewee.TextField(primary_key=True)
     paused_on = peewee.BigIntegerField(null=True)
     created_on = peewee.BigIntegerField()
+    paused_by = peewee.TextField(null=True)
+    resumed_on = peewee.BigIntegerField(null=True)
 
     class Meta:
         table_name = "queue"

@@ -1,5 +1,7 @@
 """Everything on one machine: migrate, then the web process and a manager, until Ctrl-C.
 
+A manager that ends is started again. When the web process ends, so does all.
+
 Once both are up it submits an `add` of its own over HTTP and shows how to do the same.
 """
 
@@ -21,7 +23,13 @@ sys.path.insert(0, str(ROOT))
 from addresses import why_taken, written  # noqa: E402 (the project's root comes first)
 from settings import Settings, SettingsError, web_processes  # noqa: E402
 
+COMMANDS = {"web": "runserver", "manager": "manager"}
+
 READY_SECONDS = 30.0
+# A manager that ended is started again, after a time that doubles until it has run for a while.
+PAUSE_SECONDS = (1.0, 30.0)
+STEADY_SECONDS = 60.0
+LOOK_SECONDS = 0.2
 STOP_MARGIN_SECONDS = 10.0
 
 
@@ -44,15 +52,7 @@ def main() -> int:
     migrated = subprocess.run([sys.executable, "manage.py", "migrate"], cwd=ROOT, check=False)
     if migrated.returncode:
         return migrated.returncode
-    processes = {
-        name: subprocess.Popen(
-            [sys.executable, "manage.py", command],
-            cwd=ROOT,
-            # A group of its own: Ctrl-C reaches this process alone, which passes it on once.
-            start_new_session=True,
-        )
-        for name, command in (("web", "runserver"), ("manager", "manager"))
-    }
+    processes = {name: _start(name) for name in COMMANDS}
     signal.signal(signal.SIGTERM, _interrupt)
     try:
         _show(settings, processes)
@@ -63,6 +63,15 @@ def main() -> int:
         _stop(processes, settings.grace_seconds + STOP_MARGIN_SECONDS)
 
 
+def _start(name: str) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "manage.py", COMMANDS[name]],
+        cwd=ROOT,
+        # A group of its own: Ctrl-C reaches this process alone, which passes it on once.
+        start_new_session=True,
+    )
+
+
 def _interrupt(_number: int, _frame: Any) -> None:
     raise KeyboardInterrupt
 
@@ -71,9 +80,10 @@ def _show(settings: Settings, processes: dict[str, subprocess.Popen[bytes]]) -> 
     """Wait until the web process is ready, then run one order end to end."""
     until = time.monotonic() + READY_SECONDS
     while not _ready(settings):
-        ended = [name for name, process in processes.items() if process.poll() is not None]
+        ended = processes["web"].poll() is not None
         if ended or time.monotonic() > until:
-            print(f"error: not ready; see above ({', '.join(ended)} ended)", file=sys.stderr)
+            why = "the web process ended" if ended else f"it took more than {READY_SECONDS:g} s"
+            print(f"error: not ready; see above ({why})", file=sys.stderr)
             return
         time.sleep(0.05)
     began = time.monotonic()
@@ -123,14 +133,38 @@ def _status(settings: Settings, method: str, path: str) -> tuple[int, bytes]:
 
 
 def _watch(processes: dict[str, subprocess.Popen[bytes]]) -> int:
-    """Wait until one of them ends: then the other has no use either."""
-    while True:
-        for name, process in processes.items():
-            code = process.poll()
-            if code is not None:
-                print(f"error: {name} ended with exit code {code}; stopping", file=sys.stderr)
-                return code or 1
-        time.sleep(0.2)
+    """Start the manager again when it ends; wait until the web process does, its exit code."""
+    pause, longest = PAUSE_SECONDS
+    began, due = time.monotonic(), 0.0
+    while (code := processes["web"].poll()) is None:
+        now = time.monotonic()
+        manager = processes["manager"]
+        if due and now >= due:
+            processes["manager"] = _start("manager")
+            began, due = now, 0.0
+        elif not due and manager.poll() is not None:
+            pause = PAUSE_SECONDS[0] if now - began >= STEADY_SECONDS else pause
+            due = now + pause
+            print(
+                f"the manager (process {manager.pid}) {_how(manager.returncode)}; the web process "
+                f"goes on, and another manager is started in {pause:g} s",
+                file=sys.stderr,
+                flush=True,
+            )
+            pause = min(2 * pause, longest)
+        time.sleep(LOOK_SECONDS)
+    print(f"error: the web process {_how(code)}; stopping", file=sys.stderr)
+    return code or 1
+
+
+def _how(code: int) -> str:
+    """How a process ended."""
+    if code >= 0:
+        return f"ended with exit code {code}"
+    try:
+        return f"was killed by {signal.Signals(-code).name}"
+    except ValueError:
+        return f"was killed by signal {-code}"
 
 
 def _stop(processes: dict[str, subprocess.Popen[bytes]], seconds: float) -> None:

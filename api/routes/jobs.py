@@ -11,13 +11,12 @@ from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
 import ledger
-from api import cursors, errors, intake, presenter, queries, replies
+from api import errors, intake, presenter, replies
 from api.answers import JobDetail, JobIds, JobOrder, JobPage
+from api.job_list import listing
 from api.schemas import JobBatch, JobFilter, JobPath, JobSubmission
-from api.selection import Filter
 from api.services import services
 from ledger import hints
-from models import PRIORITIES
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
@@ -78,17 +77,9 @@ def delete(path: JobPath) -> Response:
 
 def page(query: JobFilter) -> Response:
     """A page of the list, also under its other name."""
-    asked = query.model_dump(mode="json", exclude={"limit", "cursor"})
-    asked["status"].sort()
-    before = None
-    if query.cursor is not None:
-        try:
-            before = cursors.read(query.cursor, asked)
-        except cursors.BadCursor as error:
-            raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
-    found = queries.find_page(services().database, _filter(query), query.limit, before)
-    cursor = cursors.make(found.next_id, asked) if found.next_id is not None else None
-    response = replies.json_text(presenter.page(found.rows, cursor, found.searched_to))
+    found = listing(services().database, query)
+    response = replies.json_text(presenter.page(*found))
+    cursor = found.cursor
     if cursor is not None:
         response.headers["Link"] = f'<{_next(cursor)}>; rel="next"'
     return response
@@ -101,22 +92,6 @@ def detail(path: JobPath) -> Response:
         row = ledger.find(database, path.id)
         past = ledger.history(database, path.id)
     return replies.json_text(presenter.detail(row, past))
-
-
-def _filter(query: JobFilter) -> Filter:
-    after, before = query.created_after, query.created_before
-    return Filter(
-        status=tuple(dict.fromkeys(query.status)),
-        type=query.type,
-        queue=query.queue,
-        priority=PRIORITIES[query.priority] if query.priority else None,
-        worker=query.worker,
-        owner=query.owner,
-        tag=query.tag,
-        created_after=intake.in_milliseconds(after) if after else None,
-        created_before=intake.in_milliseconds(before) if before else None,
-        q=query.q,
-    )
 
 
 def _next(cursor: str) -> str:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from database import Database, Sql
 from ledger.ids import text_id
+from ledger.managers import SILENT_BEATS
 from ledger.orders import COLUMNS, OrderRow, UnknownOrder, order_row
 from ledger.steer import PastAttempt, QueueRow, history, queues
 from models import ALL_QUEUES, CANCELLED, PENDING, WIP
@@ -108,6 +109,11 @@ class Crew(NamedTuple):
         """Whether it gave a sign of life within its own stale time."""
         return self.ended_on is None and self.silent_ms < self.stale_ms
 
+    @property
+    def beats(self) -> bool:
+        """Whether it lives and has not missed its last heartbeats."""
+        return self.lives and self.silent_ms < SILENT_BEATS * self.heartbeat_ms
+
     def serves(self, queue: str) -> bool:
         return self.queues is None or queue in self.queues
 
@@ -167,6 +173,11 @@ class Circumstances:
         """Those of them that serve its queue and may know its type."""
         order = self.order
         return [m for m in self.living if m.serves(order.queue) and m.may_know(order.type)]
+
+    @property
+    def has_rescuer(self) -> bool:
+        """Whether another manager beats, which takes it back should its holder be gone."""
+        return any(one.beats and one.id != self.order.manager for one in self.managers)
 
     @property
     def holder(self) -> Crew | None:

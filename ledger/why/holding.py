@@ -27,14 +27,14 @@ def _holder_trouble(found: Circumstances) -> Iterator[Reason]:
         yield reason(
             "holder_unknown",
             f"manager {order.manager}, which has it, has left no row",
-            "wait: any manager takes it back after its own CAPATAZ_STALE_SECONDS",
+            _wait(found, "any manager takes it back after its own CAPATAZ_STALE_SECONDS"),
             **_facts(found),
         )
     elif holder.ended_on is not None:
         yield reason(
             "holder_gone",
             f"manager {holder.id}, which has it, is {holder.state}",
-            "wait: another manager takes it back",
+            _wait(found, "another manager takes it back"),
             **_facts(found),
         )
     elif not holder.lives or silent >= holder.stale_ms:
@@ -42,27 +42,36 @@ def _holder_trouble(found: Circumstances) -> Iterator[Reason]:
             "holder_stale",
             f"manager {holder.id} has given no sign of life for it for {span(silent)}, longer "
             f"than its stale time of {span(holder.stale_ms)}",
-            "wait: another manager takes it back at its next look",
+            _wait(found, "another manager takes it back at its next look"),
             **_facts(found),
         )
     elif silent > 2 * holder.heartbeat_ms:
-        proven = " or sooner, if its death is proven" if holder.proof == "lock" else ""
-        yield reason(
-            "holder_silent",
-            f"manager {holder.id} has given no sign of life for it for {span(silent)}; it is "
-            f"taken back in {span(holder.stale_ms - silent)}{proven}",
-            "wait, or see whether its process runs, and reaches the database",
-            taken_back_on=Moment(order.last_updated + holder.stale_ms),
-            **_facts(found),
-        )
+        yield _silent(found, holder, silent)
     else:
         return
-    if not any(manager.id != order.manager for manager in found.living):
+    if not found.has_rescuer:
         yield reason(
             "no_rescuer",
-            "there is no other living manager to take it back",
-            "start one: python manage.py manager",
+            "no other manager beats: nobody is there to take it back",
+            "start one: python manage.py manager; it takes back what the dead held within seconds",
         )
+
+
+def _silent(found: Circumstances, holder: Crew, silent: int) -> Reason:
+    message = f"manager {holder.id} has given no sign of life for it for {span(silent)}"
+    remedy = "see whether its process runs, and reaches the database"
+    facts = _facts(found)
+    if found.has_rescuer:
+        proven = " or sooner, if its death is proven" if holder.proof == "lock" else ""
+        message += f"; it is taken back in {span(holder.stale_ms - silent)}{proven}"
+        remedy = f"wait, or {remedy}"
+        facts["taken_back_on"] = Moment(found.order.last_updated + holder.stale_ms)
+    return reason("holder_silent", message, remedy, **facts)
+
+
+def _wait(found: Circumstances, what: str) -> str:
+    """What to do about a holder that is gone."""
+    return f"wait: {what}" if found.has_rescuer else "start a manager, which takes it back"
 
 
 def _overdue(found: Circumstances) -> Iterator[Reason]:
@@ -89,9 +98,14 @@ def _run(found: Circumstances) -> Reason:
     ran = found.now - order.started_on
     percent = progress.get("percent")
     far = "" if percent is None else f", and is at {percent:g} %"
+    silent = found.now - order.last_updated
+    if _is_heard(found):
+        message = f"worker {order.worker} has run it for {span(ran)}{far}"
+    else:
+        message = f"worker {order.worker} ran it{far} when it was last heard of, {span(silent)} ago"
     return reason(
         "running",
-        f"worker {order.worker} has run it for {span(ran)}{far}",
+        message,
         "wait, or cancel it: POST …/cancel",
         **facts
         | {
@@ -106,20 +120,36 @@ def _run(found: Circumstances) -> Reason:
 def _just_claimed(found: Circumstances, facts: dict[str, Any]) -> Reason:
     """When it began is written with a later sign of life; its worker may be known already."""
     order, worker = found.order, found.in_hand
-    if worker is not None:
+    if worker is not None and _is_heard(found):
         return reason(
             "running",
             f"worker {worker.worker} has it; since when is told with the next sign of life",
             "wait, or cancel it: POST …/cancel",
             **facts | {"worker": worker.worker},
         )
+    ago = f"{span(found.now - order.last_updated)} ago"
+    if not _is_heard(found):
+        return reason(
+            "claimed",
+            f"manager {order.manager} had claimed it when it was last heard of, {ago}: whether it "
+            "began is not known",
+            "nothing to do about this: see the reasons before it",
+            **facts,
+        )
     return reason(
         "claimed",
         f"manager {order.manager} has claimed it: it waits there for a worker, or has begun since "
-        f"the last sign of life {span(found.now - order.last_updated)} ago",
+        f"the last sign of life {ago}",
         "nothing to do: it starts when a worker of that manager is free",
         **facts,
     )
+
+
+def _is_heard(found: Circumstances) -> bool:
+    """Whether its holder lives and gave a sign of life for it of late."""
+    holder = found.holder
+    silent = found.now - found.order.last_updated
+    return holder is not None and holder.lives and silent <= 2 * holder.heartbeat_ms
 
 
 def _facts(found: Circumstances) -> dict[str, Any]:

@@ -58,8 +58,10 @@ def beside(found: Circumstances) -> Iterator[Reason]:
         times = f"{order.crashes} of {MAX_CRASHES} times" if order.crashes else "before"
         yield reason(
             "quarantined",
-            f"it took its holder down {times}: it runs in a process of its own",
-            "look at the errors in its history; at the last crash allowed it fails",
+            f"what it ran in died {times}, by its doing or by that of others which ran beside it: "
+            "now it runs in a process of its own, so that only the guilty one dies again",
+            "nothing to do if it is innocent; see the errors in its history, since at the last "
+            "crash allowed it fails",
             crashes=order.crashes,
             most_crashes=MAX_CRASHES,
         )
@@ -220,7 +222,8 @@ def _in_line(found: Circumstances) -> Iterator[Reason]:
     if found.order.run_at > found.now:
         return
     ahead, own = _ahead(found)
-    if ahead:
+    # Nobody comes before it where nobody is served.
+    if ahead and any(manager.beats for manager in found.able):
         yield _behind(found, ahead, own)
     able = [manager for manager in found.able if manager.state != "draining"]
     if able and all(manager.held >= manager.slots for manager in able):

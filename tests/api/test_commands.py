@@ -240,3 +240,24 @@ def test_what_make_run_shows_can_be_called_at_an_ipv6_address(tmp_path: Path, ho
     assert f"Serving on http://[::1]:{port}" in said
     assert "::1:" not in said.replace("[::1]:", "")
     assert "Listening at:  (" not in said
+
+
+def test_make_run_says_that_its_manager_died_and_starts_another(tmp_path: Path) -> None:
+    port, url = free_port(), f"sqlite:///{tmp_path}/c.db"
+    process = started(tmp_path, url, str(ROOT / "scripts/run_local.py"), PORT=str(port))
+    database = Database(url)
+    try:
+        assert process.stdout is not None
+        next(line for line in process.stdout if "Ctrl-C" in line)
+        (first,) = ledger.managers(database)
+        os.kill(first.pid, signal.SIGKILL)
+        said = next(line for line in process.stdout if f"process {first.pid})" in line)
+        assert "was killed by SIGKILL" in said
+        assert "another manager is started in 1 s" in said
+        wait_until(lambda: len([m for m in ledger.managers(database) if m.pid != first.pid]) == 1)
+        assert Server(port, None).is_ready()  # type: ignore[arg-type]
+    finally:
+        process.send_signal(signal.SIGTERM)
+        rest, _ = process.communicate(timeout=60)
+        database.close()
+    assert process.returncode == 0, rest

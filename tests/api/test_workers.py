@@ -11,8 +11,9 @@ from flask import Flask
 from flask.testing import FlaskClient
 
 import ledger
+from api.presenter import plain_moment
 from api.services import services
-from database import Database, Sql
+from database import Database, DatabaseAway, Sql
 from ledger import ManagerCard
 from ledger.workers import WorkerNews, WorkerReport, report_workers
 from models import WIP
@@ -106,6 +107,24 @@ def test_the_workers_of_a_silent_manager_are_lost(client: FlaskClient, database:
     assert answer["managers"][0]["state"] == "lost"
 
 
+def test_a_manager_that_missed_its_heartbeats_is_silent(
+    app: Flask, client: FlaskClient, database: Database
+) -> None:
+    register(database)
+    report(database, "m1/1", "idle")
+    beaten = "UPDATE manager SET last_beat = last_beat - {} WHERE id = 'm1'"
+    for ms, state, is_warned in ((14_000, "running", False), (2_000, "silent", True)):
+        change = Sql(beaten.format(ms))
+        database.write(lambda transaction, change=change: transaction.run(change))  # type: ignore[misc]
+        assert asked(client)["managers"][0]["state"] == state
+        services(app).figures._until = 0
+        figures = json.loads(client.get("/api/v1/metrics").text)
+        assert ("warning" in figures) is is_warned
+    assert "no manager is beating" in figures["warning"]
+    assert "of m1" in figures["warning"]
+    assert asked(client)["items"][0]["state"] == "idle", "it may still be there"
+
+
 def test_the_list_comes_in_pages(client: FlaskClient, database: Database) -> None:
     for manager in ("a", "ü:1:0"):
         register(database, manager)
@@ -170,3 +189,29 @@ def test_a_worker_that_is_lost_or_replaced_shows(app: Flask, database: Database,
     answer = json.loads(client.get("/api/v1/metrics").text)
     assert answer["systemStatus"] == "Recovering"
     assert "worker" in answer["statusReason"]
+
+
+def test_an_outage_that_a_web_process_saw_is_told_when_it_is_back(
+    app: Flask, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    register(database)
+    client = app.test_client()
+
+    def away(*_: object) -> None:
+        raise DatabaseAway("refused by the test")
+
+    now = 0.0
+    monkeypatch.setattr(services(app).figures.outage, "_clock", lambda: now)
+    for now in (5.0, 9.0):  # noqa: B007 (the clock reads it)
+        with monkeypatch.context() as patch:
+            patch.setattr(database, "read", away)
+            patch.setattr(database, "write", away)
+            assert client.get("/api/v1/jobs").status_code == 503
+            assert client.get("/api/v1/metrics").status_code == 503
+    now = 10.0
+    answer = json.loads(client.get("/api/v1/metrics").text)
+    assert answer["systemStatus"] == "Recovering"
+    assert "the database was away for 4 s" in answer["statusReason"]
+    (event,) = client.get("/api/v1/events?kind=database_away").json["items"]  # type: ignore[index]
+    assert answer["statusSince"] == plain_moment(event["details"]["from"])
+    assert event["description"].startswith("the database was away for 4 s, from ")

@@ -55,6 +55,7 @@ def test_what_was_accepted_is_done_once_and_all_recover(site: Site, server: Post
             manager.says(LAPSED)
         server.start()
         flows()
+    wait_until(lambda: events(site.database, "database_away"), "an outage is told afterwards")
 
     assert all(process.is_alive() for process in (*managers, api))
     wait_until(lambda: set(counted(site.database)) <= set(ENDED), "all orders end", timeout=30)

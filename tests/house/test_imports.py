@@ -40,7 +40,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     ),
 }
 # The top floor imports what it likes, and nobody imports it.
-TOP = ("manage", "tests", "bench", "scripts", "gunicorn.conf")
+TOP = ("manage", "commands", "tests", "bench", "scripts", "gunicorn.conf")
 
 FLASK = ("flask", "flask_openapi")
 SQL = ("peewee", "playhouse", "psycopg", "apsw", "sqlite3")

@@ -142,6 +142,10 @@ def test_a_stopped_writer_is_not_waited_for_without_end(
             evidence.at_once([lambda: add(hasty, "c")] * 3)
         assert len(helpers()) == 1, "however many waited, one helper stands in the queue"
         process.send_signal(signal.SIGCONT)
+        wait_until(lambda: psutil.Process(process.pid).status() != psutil.STATUS_STOPPED)
+        with pytest.raises(DatabaseAway, match="look before you end it") as away:
+            add(hasty, "d")
+        assert f"process {process.pid} has it just now, and runs" in str(away.value)
         process.communicate("go on\n", LONG)
         assert process.returncode == 0
         wait_until(lambda: not helpers(), "the helper has let go of a turn that nobody wants")

@@ -70,6 +70,35 @@ def test_its_holder_is_silent(database: Database) -> None:
     assert one.facts["taken_back_on"] == ledger.find(database, order).last_updated + STALE_MS
 
 
+def test_right_after_a_death_without_survivors_the_reasons_agree(database: Database) -> None:
+    manager(database)
+    manager(database, "m2")
+    order = begun(database)
+    for name in ("m1", "m2"):
+        silence(database, name, 16_000)
+    backdate(database, UNTOUCHED, order, 16_000)
+    assert codes(database, order) == ["holder_silent", "no_rescuer", "running"]
+    silent = told(database, order, "holder_silent")
+    assert "taken back" not in silent.message
+    assert "wait" not in silent.remedy
+    assert "taken_back_on" not in silent.facts
+    assert "when it was last heard of, 16 s ago" in told(database, order, "running").message
+    manager(database, "m3")
+    assert codes(database, order) == ["holder_silent", "running"]
+    assert "taken back in 14 s" in told(database, order, "holder_silent").message
+
+
+def test_what_was_claimed_before_a_death_may_have_begun(database: Database) -> None:
+    manager(database)
+    order = factories.submit(database)
+    claimed_by(database, "m1")
+    backdate(database, UNTOUCHED, order, 16_000)
+    silence(database, "m1", 16_000)
+    in_hand(database, order, "busy")
+    assert codes(database, order) == ["holder_silent", "no_rescuer", "claimed"]
+    assert "whether it began is not known" in told(database, order, "claimed").message
+
+
 def test_its_holder_is_stale_and_nobody_is_there_to_take_it_back(database: Database) -> None:
     manager(database)
     order = begun(database)
@@ -118,6 +147,7 @@ def test_what_took_its_holder_down_runs_apart(database: Database) -> None:
     database.write(lambda tx: tx.run(Sql(due), key))
     assert claimed_by(database, "m1") == [order]
     assert codes(database, order) == ["claimed", "quarantined"]
+    assert "beside it" in told(database, order, "quarantined").message, "it may be innocent"
 
 
 def in_hand(database: Database, order: str, state: str) -> None:

@@ -69,6 +69,15 @@ def test_no_manager_is_alive(database: Database) -> None:
     assert codes(database, order) == ["no_manager"]
 
 
+def test_without_anybody_to_take_them_nothing_comes_before_it(database: Database) -> None:
+    orders = [factories.submit(database) for _ in range(2)]
+    assert codes(database, orders[1]) == ["no_manager"]
+    manager(database)
+    assert codes(database, orders[1]) == ["orders_ahead"]
+    silence(database, "m1", 16_000)
+    assert codes(database, orders[1]) == ["managers_silent"]
+
+
 def test_nobody_serves_its_queue(database: Database) -> None:
     manager(database, queues="mail,images")
     manager(database, "m2", queues="mail")
