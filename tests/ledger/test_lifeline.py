@@ -63,7 +63,8 @@ def test_statistics_set_back_by_hand_cost_no_proof(
         ((now,),) = database.read(RUN)
         assert now != before.server
         wait_until(lambda: line.proof.server == now, "it learns which run of the server this is")
-        wait_until(lambda: told, "and says so")
+        # What it said at its start may only come now, on a busy machine.
+        wait_until(lambda: told and told[-1].server == now, "and says so")
         assert told[-1] == Proof(LOCK, before.epoch, now), "the lock was never let go of"
         assert database.read(HOLDERS) == [(1,)]
 
