@@ -5,6 +5,7 @@ Nothing else in the project reads the environment: a `Settings` is passed by han
 
 from __future__ import annotations
 
+import base64
 import difflib
 import ipaddress
 import os
@@ -48,6 +49,8 @@ class Settings:
     retention_hours: float = 168.0
     jobs: tuple[str, ...] = ()
     auth: tuple[str, ...] = ()
+    webhook_secret: str = ""
+    private_networks: tuple[str, ...] = ()
     log_format: str = ""
 
     @classmethod
@@ -99,7 +102,10 @@ class Settings:
 
     def shown(self) -> dict[str, str]:
         """Every setting under its variable's name, passwords in URLs hidden, for people to read."""
-        return {VARIABLES[f.name]: _shown(getattr(self, f.name)) for f in fields(self)}
+        shown = {VARIABLES[f.name]: _shown(getattr(self, f.name)) for f in fields(self)}
+        if self.webhook_secret:
+            shown[VARIABLES["webhook_secret"]] = "***"
+        return shown
 
 
 VARIABLES = {
@@ -260,7 +266,34 @@ def _queues(env: Mapping[str, str]) -> tuple[str, ...]:
     return names
 
 
-_LISTS = ("queues", "jobs", "auth")
+def _webhook_secret(env: Mapping[str, str]) -> str:
+    text = env["CAPATAZ_WEBHOOK_SECRET"].strip()
+    try:
+        size = len(base64.b64decode(text.removeprefix("whsec_"), validate=True))
+    except ValueError:
+        size = 0
+    if not text.startswith("whsec_") or not 24 <= size <= 64:
+        raise SettingsError(  # without the text: it is a secret
+            "CAPATAZ_WEBHOOK_SECRET must be whsec_ and 24 to 64 bytes in base64: make one with "
+            "echo whsec_$(head -c 32 /dev/urandom | base64)"
+        )
+    return text
+
+
+def _networks(env: Mapping[str, str]) -> tuple[str, ...]:
+    names: tuple[str, ...] = _names("CAPATAZ_PRIVATE_NETWORKS")(env)
+    for name in names:
+        try:
+            ipaddress.ip_network(name)
+        except ValueError as error:
+            raise SettingsError(
+                f"CAPATAZ_PRIVATE_NETWORKS has {name!r}, which is no network ({error}): write "
+                "such as 10.1.0.0/16 or fd00::/8"
+            ) from None
+    return names
+
+
+_LISTS = ("queues", "jobs", "auth", "private_networks")
 _DAY = 86_400.0
 _READERS: dict[str, Any] = {
     "database_url": _database_url,
@@ -279,5 +312,7 @@ _READERS: dict[str, Any] = {
     "retention_hours": _seconds("CAPATAZ_RETENTION_HOURS", 0.01, 24 * 36_500),
     "jobs": _names("CAPATAZ_JOBS"),
     "auth": _names("CAPATAZ_AUTH", AUTHENTICATIONS),
+    "webhook_secret": _webhook_secret,
+    "private_networks": _networks,
     "log_format": _choice("CAPATAZ_LOG_FORMAT", ("console", "json")),
 }

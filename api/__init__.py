@@ -17,8 +17,8 @@ from database import Database
 from jobs import registry
 from settings import VERSION, Settings, SettingsError
 
-# Connections that are not a request's: of the committer, the waiter and the bell.
-_OWN_CONNECTIONS = 3
+# Connections that are not a request's: of the committer, the waiter, the bell and the broadcaster.
+_OWN_CONNECTIONS = 4
 
 
 def create_app(

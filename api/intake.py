@@ -17,6 +17,7 @@ from api.schemas import JobSubmission
 from api.services import caller
 from jobs import registry
 from jobs.errors import PayloadError, UnknownType
+from ledger.callbacks import TYPE as WEBHOOK
 from models import PRIORITIES
 from settings import Settings
 
@@ -29,6 +30,8 @@ KEY_HEADER = "Idempotency-Key"
 def order(settings: Settings, order_id: str, submission: JobSubmission) -> ledger.NewOrder:
     """The order that a submission asks for. Raises `UnknownType`, `PayloadError`."""
     kind = registry.get(submission.type)
+    if kind.name == WEBHOOK:  # it is signed: only what really happened may be told
+        raise UnknownType(kind.name, [name for name in registry.names() if name != WEBHOOK])
     kind.check(submission.payload)
     timeout = submission.timeout or kind.timeout or settings.timeout_seconds
     silence = submission.max_silence or kind.max_silence

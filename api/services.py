@@ -7,7 +7,9 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.broadcaster import Broadcaster
 from api.committer import Committer
+from api.exposition import Exposition
 from api.figures import Figures
 from api.waiter import Waiter
 from database import Database
@@ -29,24 +31,30 @@ class Services:
     waiter: Waiter
     figures: Figures
     series: Series
+    broadcaster: Broadcaster
+    exposition: Exposition
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> Services:
         """The services of one database."""
         bell = Bell(database)
+        waiter, figures = Waiter(database), Figures(database)
         return cls(
             settings,
             database,
             bell,
             Committer(database, bell),
-            Waiter(database),
-            Figures(database),
+            waiter,
+            figures,
             Series(database),
+            Broadcaster(database, figures, waiter),
+            Exposition(database, figures),
         )
 
     def close(self) -> None:
         """Finish what was accepted and stop the threads. Safe twice."""
         self.waiter.close()
+        self.broadcaster.close()
         self.committer.close()
         self.bell.close()
 

@@ -27,9 +27,8 @@ class Waiter:
         """Wait until the order has ended (or is gone), at most so long; False with no room."""
         woken = threading.Event()
         with self._changed:
-            if self._closing or self._count >= self.room:
+            if not self.take_place():
                 return False
-            self._count += 1
             self._parked.setdefault(order_id, []).append(woken)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="waiter", daemon=True)
@@ -39,13 +38,31 @@ class Waiter:
             woken.wait(seconds)
         finally:
             with self._changed:
-                self._count -= 1
+                self.give_place()
                 parked = self._parked.get(order_id)
                 if parked is not None and woken in parked:
                     parked.remove(woken)
                     if not parked:
                         del self._parked[order_id]
         return True
+
+    def take_place(self) -> bool:
+        """Take one of the places, for a request that is held for long; False when there is none."""
+        with self._changed:
+            if self._closing or self._count >= self.room:
+                return False
+            self._count += 1
+            return True
+
+    def give_place(self) -> None:
+        """Give back a place that was taken."""
+        with self._changed:
+            self._count -= 1
+
+    @property
+    def released(self) -> bool:
+        """Whether nobody may wait any longer."""
+        return self._closing
 
     def release(self) -> None:
         """Answer all that wait, and park nobody from now on. May be called by a signal handler."""

@@ -57,6 +57,7 @@ class Commands(click.Group):
     ELSEWHERE: ClassVar = {
         **dict.fromkeys(("jobs", "workers", "schedules", "why"), "commands.looking"),
         "check": "commands.checking",
+        "produce": "commands.producing",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -11,6 +11,7 @@ from database import Database, DatabaseAway, Sql, Transaction
 from ledger.ids import text_id
 from ledger.orders import Claimed, Lane
 from ledger.record import Record
+from models import PENDING, WIP
 
 _log = logging.getLogger("capataz.ledger")
 
@@ -160,7 +161,8 @@ def claim(
         now = rows[0][-1]
         record = Record()
         for order, row in zip(claimed, rows, strict=True):
-            record.waited(order.queue, order.type, now - max(order.run_at, row[-2]))
+            waited = now - max(order.run_at, row[-2])
+            record.move(order.queue, order.type, PENDING, WIP, max(0, waited))
         _sort(claimed, lanes, now)
         leases = [order.lease for order in claimed]
         # Nearly always each is the order's first, which need not be said.

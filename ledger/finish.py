@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any, NamedTuple
 
 from database import Database, Row, Sql, Transaction
+from ledger.callbacks import call_back
 from ledger.ids import text_id
 from ledger.orders import Ending
 from ledger.record import Record, keep_attempts
@@ -48,15 +49,17 @@ _GIVEN = """unnest(CAST(:id AS uuid[]), CAST(:lease AS bigint[]), CAST(:to AS te
         AS i (id, lease, goal, result, error, uncounted, crashed, worker, age_ms, run_ms, ago_ms,
             delay_ms)"""
 _THOSE = "o.id = i.id AND o.lease + 0 = i.lease AND o.status || '' = 'wip'"
+_MOVED = "RETURNING o.id, o.lease, o.callback_url IS NOT NULL"
 _ON_SQLITE = (
     _FINISH.format(**{name: f":{name}" for name in _NAMES})
-    + " WHERE id = :id AND lease = :lease AND status = 'wip' RETURNING id, lease"
+    + " WHERE id = :id AND lease = :lease AND status = 'wip'"
+    " RETURNING id, lease, callback_url IS NOT NULL"
 )
 _ON_POSTGRES = _FINISH.format(**{name: f"i.{name}" for name in _NAMES}).replace("i.to", "i.goal")
 
 FINISH = Sql(
     sqlite=_ON_SQLITE,
-    postgres=f"{_ON_POSTGRES} FROM {_GIVEN} WHERE {_THOSE} RETURNING o.id, o.lease",
+    postgres=f"{_ON_POSTGRES} FROM {_GIVEN} WHERE {_THOSE} {_MOVED}",
 )
 FINISH_FREE = Sql(
     sqlite=_ON_SQLITE,
@@ -64,7 +67,7 @@ FINISH_FREE = Sql(
     WITH i AS MATERIALIZED (
         SELECT i.* FROM {_GIVEN} JOIN job_order AS o ON {_THOSE}
         ORDER BY o.id FOR NO KEY UPDATE OF o SKIP LOCKED)
-    {_ON_POSTGRES} FROM i WHERE o.id = i.id RETURNING o.id, o.lease""",
+    {_ON_POSTGRES} FROM i WHERE o.id = i.id {_MOVED}""",
 )
 
 # An order that somebody keeps locked must not hold up those that end with it.
@@ -128,6 +131,10 @@ def _finish(
             missed = [ending for ending in ordered if id(ending) not in took]
             done = _discard(transaction, manager, missed, repeated, moved)
         _record(transaction, manager, applied)
+        ended = (one for one in applied if one.to != PENDING)
+        told = [one.id for one in ended if moved.get((one.id, one.lease))]
+        if told:
+            call_back(transaction, told)
         return done
 
     return database.write(work) if ordered else Finished([], [])
@@ -135,8 +142,9 @@ def _finish(
 
 def _move(
     transaction: Transaction, statement: Sql, endings: Sequence[Ending]
-) -> set[tuple[str, int]]:
-    """Run the guarded statement; the orders that it moved, with their leases."""
+) -> dict[tuple[str, int], Any]:
+    """Run the guarded statement; the orders that it moved, with their leases, and of each whether
+    somebody is to be told of its end."""
     values = [(transaction.key(ending.id), *_values(ending)) for ending in endings]
     if transaction.dialect == "sqlite":
         sets = (dict(zip(_PARAMETERS, row, strict=True)) for row in values)
@@ -144,7 +152,7 @@ def _move(
     else:
         columns = map(list, zip(*values, strict=True))
         rows = transaction.rows(statement, dict(zip(_PARAMETERS, columns, strict=True)))
-    return {(text_id(order_id), lease) for order_id, lease in rows}
+    return {(text_id(order_id), lease): calls for order_id, lease, calls in rows}
 
 
 def _was_ours(transaction: Transaction, key: Any, ending: Ending, found: Row) -> bool:

@@ -8,7 +8,6 @@ from typing import Any
 
 from database import Sql, Transaction
 from ledger.ids import pack
-from models import PENDING, WIP
 
 INSERT_EVENT = Sql(
     "INSERT INTO event (at, kind, n, orders, manager, data) "
@@ -51,7 +50,8 @@ class Record:
     def move(
         self, queue: str, kind: str, before: str, after: str, run_ms: int | None = None
     ) -> None:
-        """Count one order of this queue and type that moves; with the run time of its attempt."""
+        """Count one order of this queue and type that moves, with the run time of its attempt; or,
+        if it is claimed, with how long it waited."""
         key = (queue, kind, before, after)
         count = self._counts.get(key)
         if count is None:
@@ -62,13 +62,6 @@ class Record:
             count.run_ms += run_ms
             bucket = bucket_of(run_ms)
             count.buckets[bucket] = count.buckets.get(bucket, 0) + 1
-
-    def waited(self, queue: str, kind: str, wait_ms: int) -> None:
-        """Count one order that was claimed, and how long it waited since it could run first."""
-        self.move(queue, kind, PENDING, WIP)
-        bucket = bucket_of(wait_ms)
-        buckets = self._counts[queue, kind, PENDING, WIP].buckets
-        buckets[bucket] = buckets.get(bucket, 0) + 1
 
     def event(
         self,

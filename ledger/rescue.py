@@ -8,6 +8,7 @@ from collections.abc import Collection
 from typing import Any
 
 from database import Database, Sql, Transaction
+from ledger.callbacks import call_back
 from ledger.death import IS_DEAD, OF_THIS_SERVER, Suspect, is_lock_free
 from ledger.ids import text_id
 from ledger.orders import Rescued
@@ -166,6 +167,8 @@ class _Taking:
         keep_attempts(transaction, [order | {"outcome": "worker_lost"} for order in back])
         transaction.many(GIVE_UP, dead)
         _record(transaction, self._proof, back, dead)
+        if dead:
+            call_back(transaction, [text_id(order["id"]) for order in dead])
         return [_rescued(o, PENDING) for o in back] + [_rescued(o, FAILED) for o in dead]
 
 

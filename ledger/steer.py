@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
 from database import Database, Row, Sql, Transaction
+from ledger.callbacks import call_back
 from ledger.claim import wait_for_claims
 from ledger.ids import text_id
 from ledger.journal import delete_lines
@@ -276,6 +277,9 @@ def _cancelled(
         managers = [order.manager for order in orders]
         record.event("cancelled", ids, managers=managers, before=[before[one] for one in ids])
     record.write(transaction)
+    told = [order.id for order in orders if order.callback_url is not None]
+    if told:
+        call_back(transaction, told)
     return orders
 
 

@@ -7,6 +7,7 @@ and deletion all keep it right; a flow is the moves in.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable
 from typing import Any, NamedTuple
 
@@ -25,7 +26,19 @@ LEVELS = Sql("""
         UNION ALL SELECT before, -sum(n) FROM tally GROUP BY before
     ) AS moves WHERE status <> '' GROUP BY status""")
 
-RUNS = Sql("SELECT CAST(sum(runs) AS BIGINT), CAST(sum(run_ms) AS BIGINT) FROM tally")
+# A claim counts how long its orders had waited in the same columns.
+RUNS = Sql("""
+    SELECT CAST(sum(runs) AS BIGINT), CAST(sum(run_ms) AS BIGINT) FROM tally
+    WHERE after <> 'wip'""")
+
+# All in one walk; the histograms of a group as the members of one JSON array, added up here.
+_TOTALS = """
+    SELECT queue, type, before, after, CAST(sum(n) AS BIGINT), CAST(sum(runs) AS BIGINT),
+        CAST(sum(run_ms) AS BIGINT), {joined}(histogram, ',')
+    FROM tally GROUP BY queue, type, before, after"""
+TOTALS = Sql(
+    sqlite=_TOTALS.format(joined="group_concat"), postgres=_TOTALS.format(joined="string_agg")
+)
 
 FLOW = Sql("""
     SELECT after, CAST(sum(n) AS BIGINT) FROM tally
@@ -54,6 +67,39 @@ class Levels(NamedTuple):
     by_status: dict[str, int]
     runs: int
     run_ms: int
+
+
+class Total(NamedTuple):
+    """How many orders of a queue and type ever made one move; and the times of those counted in
+    `runs`: of their runs, or of a claim's waits. Corrections of levels have no type.
+
+    `buckets` are counts by `ledger.record.bucket_of`.
+    """
+
+    queue: str
+    type: str
+    before: str
+    after: str
+    n: int
+    runs: int
+    run_ms: int
+    buckets: Counter[int]
+
+
+def totals(database: Database) -> list[Total]:
+    """Everything that was ever tallied. Raises `DatabaseAway`."""
+    return [
+        Total(queue, kind, before, after, int(n), int(runs), int(run_ms), _added(histograms))
+        for queue, kind, before, after, n, runs, run_ms, histograms in database.read(TOTALS)
+    ]
+
+
+def _added(histograms: str | None) -> Counter[int]:
+    counts: Counter[int] = Counter()
+    for histogram in json.loads(f"[{histograms or ''}]"):
+        for bucket, n in histogram.items():
+            counts[int(bucket)] += n
+    return counts
 
 
 def levels(database: Database) -> Levels:

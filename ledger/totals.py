@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from database import Database, Row, Sql
 from ledger.tallies import NOW_MINUTE
-from models import NOTHING
+from models import NOTHING, WIP
 
 # The last of a minute's transactions may commit so many minutes late.
 OPEN_MINUTES = 2
@@ -71,6 +71,7 @@ def _added(rows: Iterable[Row]) -> Moves:
         for status, change in ((after, int(n)), (before, -int(n))):
             if status != NOTHING:
                 level[status] += change
-        runs += int(some_runs)
-        run_ms += int(some_ms)
+        if after != WIP:  # of claims these are the waits
+            runs += int(some_runs)
+            run_ms += int(some_ms)
     return Moves(found, runs, run_ms)

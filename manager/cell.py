@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import forks
+from jobs import outbound
 from manager.frames import BadFrame, Line
 from manager.prints import Heard, Prints
 from manager.processes import end_marked
@@ -80,7 +81,7 @@ class Cell:
                     ],
                     stdin=subprocess.DEVNULL,
                     stdout=subprocess.DEVNULL,
-                    env={**os.environ, MARK: mark},
+                    env={**os.environ, **outbound.environment(), MARK: mark},
                     pass_fds=passed,
                     start_new_session=True,
                 )

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 
 from database import Database
-from jobs import registry
+from jobs import outbound, registry
 from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
@@ -38,9 +38,14 @@ def manager_id() -> str:
     return f"{socket.gethostname()}:{os.getpid()}:{secrets.token_hex(3)}"
 
 
+def _load_jobs(settings: Settings) -> None:
+    registry.load(settings.jobs)
+    outbound.configure(settings.webhook_secret, settings.private_networks)
+
+
 def build(settings: Settings, database: Database) -> Supervisor:
     """Put a manager together and make it known. Raises `DatabaseAway`, `jobs.errors.LoadError`."""
-    registry.load(settings.jobs)
+    _load_jobs(settings)
     name = manager_id()
     lifeline = Lifeline(database, name)
     lifeline.start()

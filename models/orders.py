@@ -121,8 +121,8 @@ class Event(Table):
 class Tally(Table):
     """How many orders made one move in one minute: the source of every level and every flow.
 
-    `histogram` counts times by power-of-two buckets of milliseconds, as a JSON object: run times,
-    and of claims (`pending` to `wip`) how long the orders had waited.
+    `histogram` counts run times by power-of-two buckets of milliseconds, as a JSON object. Of
+    claims, `runs`, `run_ms` and `histogram` count how long the orders had waited.
     """
 
     id = peewee.BigAutoField()

@@ -39,7 +39,7 @@ def find_events(
             page = _feed(database, wanted, limit, after)
         else:
             page = _of_order(database, wanted, wanted.order_id, limit, after)
-        page.items = _with_types(database, page.items)
+        page.items = with_types(database, page.items)
     return page
 
 
@@ -95,7 +95,8 @@ def _merged(
     return EventPage(shown)
 
 
-def _with_types(database: Database, items: list[EventItem]) -> list[EventItem]:
+def with_types(database: Database, items: list[EventItem]) -> list[EventItem]:
+    """The same with the types of their orders. Raises `DatabaseAway`."""
     ids = {item.order_id for item in items if item.order_id is not None}
     if not ids:
         return items
@@ -104,4 +105,4 @@ def _with_types(database: Database, items: list[EventItem]) -> list[EventItem]:
     return [item._replace(type=types.get(item.order_id or "")) for item in items]
 
 
-__all__ = ["EventItem", "EventPage", "Position", "Wanted", "find_events"]
+__all__ = ["EventItem", "EventPage", "Position", "Wanted", "find_events", "with_types"]

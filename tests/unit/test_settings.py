@@ -278,3 +278,26 @@ def test_an_environment_given_by_hand_is_all_there_is(monkeypatch: pytest.Monkey
 def test_the_process_reads_its_own_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("CAPATAZ_MAX_WORKERS", "7")
     assert Settings.from_env(dotenv=Path("/nonexistent/.env")).max_workers == 7
+
+
+@pytest.mark.parametrize(
+    "secret", ["x", "whsec_", "whsec_c2hvcnQ=", "whsec_!!!!", "whsec_" + "QUFB" * 30]
+)
+def test_a_secret_that_signs_nothing_is_refused_without_repeating_it(secret: str) -> None:
+    with pytest.raises(SettingsError, match="CAPATAZ_WEBHOOK_SECRET") as told:
+        Settings.from_env({"CAPATAZ_WEBHOOK_SECRET": secret})
+    assert secret in ("x", "whsec_") or secret not in str(told.value)
+
+
+def test_a_secret_is_read_and_not_shown() -> None:
+    secret = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
+    settings = Settings.from_env({"CAPATAZ_WEBHOOK_SECRET": secret})
+    assert settings.webhook_secret == secret
+    assert settings.shown()["CAPATAZ_WEBHOOK_SECRET"] == "***"
+
+
+def test_private_networks_are_networks() -> None:
+    given = {"CAPATAZ_PRIVATE_NETWORKS": "10.0.0.0/8, fd00::/8"}
+    assert Settings.from_env(given).private_networks == ("10.0.0.0/8", "fd00::/8")
+    with pytest.raises(SettingsError, match="is no network"):
+        Settings.from_env({"CAPATAZ_PRIVATE_NETWORKS": "10.0.0.1/8"})
