@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from flask import Flask, request
+from flask import Flask, g, request
 from pydantic import BaseModel, ConfigDict, Field
 from werkzeug.exceptions import HTTPException
 from werkzeug.wrappers import Response
@@ -51,6 +51,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[FieldError]
+    requestId: str = Field(description="the request's name in the server's log")  # noqa: N815
 
 
 class ApiError(HTTPException):
@@ -76,6 +77,7 @@ class ApiError(HTTPException):
             "status": self.code,
             "detail": self.description,
             "errors": list(self.errors),
+            "requestId": g.get("request_id", ""),
         }
         return Response(exact_json.dumps(document), self.code, self.extra_headers, MEDIA_TYPE)
 
@@ -119,6 +121,11 @@ def cross_site() -> ApiError:
         "A page of another site must not do this: open the address itself, or call the API from "
         "a program.",
     )
+
+
+def nothing_here() -> ApiError:
+    """404: no such address."""
+    return ApiError(404, _REMEDIES[404])
 
 
 def unknown_order(order_id: str) -> ApiError:
@@ -171,17 +178,21 @@ def step(name: object) -> str:
     return "/" + str(name).replace("~", "~0").replace("/", "~1")
 
 
-def documented(*statuses: int) -> dict[str | int | HTTPStatus, Any]:
+def documented(*statuses: int, headers: Mapping[str, Any] | None = None) -> dict[Any, Any]:
     """The `responses` entries of these error statuses, for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        str(status): {"description": HTTPStatus(status).phrase, "content": content}
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": content,
+            "headers": dict(headers or {}),
+        }
         for status in statuses
     }
 
 
-# What any endpoint may answer; 401 and 429 belong to whoever guards the door.
-EVERYWHERE = documented(400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
+# What any endpoint may answer; what follows from its parameters is added by `document`.
+EVERYWHERE = documented(500, 503)
 
 _REMEDIES = {
     404: "There is nothing at this address: look in /openapi.json for the paths.",

@@ -2,6 +2,7 @@
 
 from api.routes import (
     add,
+    docs,
     events,
     health,
     job,
@@ -29,6 +30,7 @@ BLUEPRINTS = (
     workers.bp,
     metrics.bp,
     health.bp,
+    docs.bp,
     tasks.bp,
     workers.status_bp,
 )
