@@ -10,19 +10,16 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from api.selection import NEWEST, OLDEST, Filter, Selection, id_at, id_time
+from api.selection import Selection, id_time
 from database import Database, Sql
 from ledger import OrderRow
 from ledger.ids import text_id
+from ledger.matching import CLOCK_SLACK_MS, NEWEST, OLDEST, Filter, id_at
 from models import CANCELLED, FAILED, PENDING, WIP
 
 WINDOW_ROWS = 10_000
 WINDOW_SECONDS = 0.040
 FIRST_STEP = 128
-
-# Ids carry the web host's clock and `created_on` the database's: a filter by time seeks by id and
-# a little beyond, and decides by the column.
-CLOCK_SLACK_MS = 15_000
 
 # What a page reads at most to find `q`, because it reads whole payloads.
 SEARCH_ROWS = 100

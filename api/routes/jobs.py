@@ -15,9 +15,9 @@ from api import cursors, errors, intake, presenter, queries, replies
 from api.answers import JobDetail, JobIds, JobOrder, JobPage
 from api.described import Responses, answer
 from api.schemas import JobBatch, JobFilter, JobPath, JobSubmission, Keyed, Submitting
-from api.selection import Filter
 from api.services import services
 from ledger import hints
+from ledger.matching import Filter
 from models import PRIORITIES
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)

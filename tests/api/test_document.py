@@ -114,6 +114,7 @@ def test_the_page_needs_nothing_from_elsewhere(client: FlaskClient) -> None:
         answer = client.get(address)
         assert (answer.status_code, len(answer.data) > 50) == (200, True), address
         assert answer.headers["X-Content-Type-Options"] == "nosniff"
+        answer.close()
     problem(client.get("/docs/other.js"), 404)
 
 
