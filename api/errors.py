@@ -21,6 +21,7 @@ import exact_json
 import ledger
 from database import DatabaseAway, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
+from ledger.bulk import UnknownAction
 from ledger.schedules import ScheduleExists, UnknownSchedule
 
 MEDIA_TYPE = "application/problem+json"
@@ -132,6 +133,12 @@ def unknown_order(order_id: str) -> ApiError:
     """404: no order has this id."""
     message = "no job order has this id: GET /api/v1/jobs lists them"
     return ApiError(404, f"{echo(order_id)}: {message}.", [of("id", message)])
+
+
+def unknown_action(action_id: str) -> ApiError:
+    """404: no bulk action has this id."""
+    message = "no action has this id; one can be asked after for a week"
+    return ApiError(404, f"{echo(action_id)}: {message}.", [of("id", message)])
 
 
 def unknown_schedule(name: str) -> ApiError:
@@ -258,6 +265,7 @@ _ANSWERS: dict[type[Exception], Any] = {
     Busy: lambda e: unavailable(str(e)).get_response(),
     ledger.UnknownOrder: lambda e: unknown_order(str(e)).get_response(),
     ledger.MoveRefused: lambda e: _problem(409, f"{e}."),
+    UnknownAction: lambda e: unknown_action(str(e)).get_response(),
     UnknownSchedule: lambda e: unknown_schedule(str(e)).get_response(),
     ScheduleExists: lambda e: schedule_exists(str(e)).get_response(),
     ledger.KeySpent: lambda e: _problem(409, e, [of(_KEY, str(e))]),

@@ -10,7 +10,8 @@ from typing import Any
 import exact_json
 import ledger
 from api import errors
-from api.schemas import JobSubmission, Keyed
+from api.headers import Keyed
+from api.schemas import JobSubmission
 from api.services import caller
 from jobs import registry
 from jobs.errors import PayloadError, UnknownType

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,7 +21,6 @@ from api.inputs import (
     MOST_DIGITS,
     Body,
     Digits,
-    Header,
     Input,
     Listed,
     Moment,
@@ -36,8 +34,6 @@ from jobs.builtin.add import NUMBER, parse_number
 from jobs.errors import MAX_DELAY_SECONDS
 from jobs.registry import NAME
 from ledger import parse_id
-
-_KEY = re.compile(r'"?([ -!#-~]{1,255})"?')
 
 EXAMPLE_ID = "01a2043c-52fd-77a5-b44e-ba90bbd3fe37"
 MAX_WAIT = 25
@@ -116,53 +112,6 @@ Number = Annotated[
 ]
 
 
-def _key(value: Any) -> Any:
-    found = _KEY.fullmatch(value.strip())
-    if found is None:
-        raise PydanticCustomError(
-            "key", "must be 1 to 255 printable ASCII characters, with or without quotes around"
-        )
-    return found[1]
-
-
-class Keyed(Header):
-    """What makes a repeated submit harmless."""
-
-    idempotency_key: Annotated[
-        str | None,
-        Field(
-            alias="Idempotency-Key",
-            description="a repeat with the same key and body answers the first request again",
-            examples=["order-4711"],
-            json_schema_extra={"pattern": "^[!#-~]([ !#-~]{0,253}[!#-~])?$"},
-        ),
-        BeforeValidator(_key),
-    ] = None
-
-
-_PREFER = Field(
-    None,
-    alias="Prefer",
-    description=f"wait=N holds the answer until the order ends, up to {MAX_WAIT} s",
-    examples=["wait=0"],
-)
-
-
-class Submitting(Keyed):
-    """The same, and how long to hold the answer."""
-
-    prefer: str | None = _PREFER
-
-
-class Asking(Header):
-    """How long to hold the answer, and what is known already."""
-
-    prefer: str | None = _PREFER
-    if_none_match: str | None = Field(
-        None, alias="If-None-Match", description="an ETag: while it still holds the answer is 304"
-    )
-
-
 class Sum(Path):
     """Two numbers to be added."""
 
@@ -196,8 +145,8 @@ class Wait(Query):
     ] = None
 
 
-class JobFilter(Query):
-    """Which orders to list."""
+class JobMatch(Query):
+    """Which orders are meant."""
 
     status: Annotated[
         list[Status],
@@ -220,6 +169,11 @@ class JobFilter(Query):
             description="text in id, type, tags, error, or a value of the payload (up to 64 KiB)",
         ),
     ] = None
+
+
+class JobFilter(JobMatch):
+    """Which orders to list."""
+
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
     cursor: Cursor | None = None
 

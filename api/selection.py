@@ -30,6 +30,9 @@ def _shown(column: str) -> str:
 _CUT = ("payload", "result")
 _COLUMNS = ", ".join(_shown(name) if name in _CUT else name for name in OrderRow._fields)
 _SIZES = ", ".join(f"octet_length({name})" for name in _CUT)
+# More than there are in any stretch that is looked at.
+WHOLE = 1_000_000
+
 _WIDTH = len(OrderRow._fields)
 
 
@@ -60,6 +63,33 @@ class Selection:
         found = self._read(high, low, limit, where)
         last = text_id(found[-1][0]) if len(found) == limit else None
         return last, [_row(row) for row in found if self._wanted.q is None or self._has_text(row)]
+
+    def count(self, high: str, low: str, most: int, status: str = "") -> int:
+        """How many there are, at most so many: of every status, or of one that has an index."""
+        where, index = [], ""
+        if status in (FAILED, CANCELLED):
+            where = [f"status IN ('{FAILED}', '{CANCELLED}')", f"status = '{status}'"]
+            index = "job_order_unhappy"
+        elif status:
+            where = [f"status = '{status}'"]
+            index = "job_order_pending" if status == PENDING else "job_order_wip"
+        return self._count(high, low, most, where, index)
+
+    def count_matching(self, high: str, low: str) -> int:
+        """How many of these match, status and text too."""
+        if self._wanted.q is not None:
+            return len(self.matching(high, low, WHOLE)[1])
+        where = [any_status(self._wanted.status)] if self._wanted.status else []
+        return self._count(high, low, WHOLE, where)
+
+    def _count(self, high: str, low: str, most: int, where: Sequence[str], index: str = "") -> int:
+        conditions = " AND ".join(("id < :high", "id >= :low", *self._where, *where))
+        statement = Sql(
+            f"SELECT count(*) FROM (SELECT 1 FROM {self._table(index)} "  # noqa: S608
+            f"WHERE {conditions} LIMIT :most) AS found"
+        )
+        parameters = self._parameters | self._bounds(high, low) | {"most": most}
+        return int(self._database.read(statement, parameters)[0][0])
 
     def nth_id(self, high: str, low: str, count: int) -> str | None:
         """The id that many orders further down, whatever they are, or None beyond the last."""

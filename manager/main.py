@@ -14,6 +14,8 @@ from ledger import Lifeline, ManagerCard, process_mark, register, server_uptime
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
 from manager.bookkeeper import Bookkeeper
+from manager.bulk import LOOK_SECONDS as BULK_SECONDS
+from manager.bulk import BulkActions
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
@@ -213,6 +215,7 @@ def _duties(
         return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
 
     rescuer = Rescuer(database, core.name, settings.stale_seconds, is_steady)
+    actions = BulkActions(database, core.name, bell.ring, lambda: bell.ring(CANCEL))
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
@@ -230,6 +233,7 @@ def _duties(
             FIRE_SECONDS,
             alone=True,
         ),
+        Duty("bulk actions", actions.tick, BULK_SECONDS, alone=True),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
     )
 

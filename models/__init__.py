@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from models.actions import BulkAction
 from models.base import OrderId, Table, bind, database
 from models.fleet import Chore, Manager, Schedule, Worker
 from models.orders import Attempt, Event, Idempotency, JobLog, JobOrder, Queue, Tally
@@ -39,6 +40,7 @@ TABLES: Final = (
     Schedule,
     Worker,
     Chore,
+    BulkAction,
 )
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "TABLES",
     "WIP",
     "Attempt",
+    "BulkAction",
     "Chore",
     "Event",
     "Idempotency",

@@ -1,6 +1,7 @@
 """The endpoints, one file a noun."""
 
 from api.routes import (
+    actions,
     add,
     docs,
     events,
@@ -21,6 +22,7 @@ BLUEPRINTS = (
     add.bp,
     job.bp,
     jobs.bp,
+    actions.bp,
     why.bp,
     logs.bp,
     events.bp,

@@ -7,8 +7,9 @@ from flask_openapi.blueprint import APIBlueprint
 
 import ledger
 from api import errors, intake, replies
+from api.headers import Submitting
 from api.replies import SUBMITTED
-from api.schemas import JobSubmission, Submitting, Sum
+from api.schemas import JobSubmission, Sum
 from api.services import services
 from jobs.builtin.add import parse_number
 

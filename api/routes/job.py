@@ -11,7 +11,8 @@ import ledger
 from api import errors, presenter, replies
 from api.answers import JobOrder, JobState
 from api.described import Responses, answer, header_objects
-from api.schemas import Asking, JobPath, Wait
+from api.headers import Asking
+from api.schemas import JobPath, Wait
 from api.services import services
 from ledger import OrderRow
 from models import COMPLETED, ENDED, FAILED, RETRIEVED

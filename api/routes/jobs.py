@@ -12,9 +12,11 @@ from flask_openapi.blueprint import APIBlueprint
 import exact_json
 import ledger
 from api import cursors, errors, intake, presenter, queries, replies
-from api.answers import JobDetail, JobIds, JobOrder, JobPage
+from api.action_inputs import ActionFilter
+from api.answers import JobCount, JobDetail, JobIds, JobOrder, JobPage
 from api.described import Responses, answer
-from api.schemas import JobBatch, JobFilter, JobPath, JobSubmission, Keyed, Submitting
+from api.headers import Keyed, Submitting
+from api.schemas import JobBatch, JobFilter, JobMatch, JobPath, JobSubmission
 from api.services import services
 from ledger import hints
 from ledger.matching import Filter
@@ -60,6 +62,15 @@ def list_jobs(query: JobFilter) -> Response:
     return page(query)
 
 
+@bp.get("/jobs/count", summary="Count orders", responses={200: JobCount})
+def count(query: JobMatch) -> Response:
+    """Counts to 10,000, and then says `10000+`. Filters that no index knows look at a bounded
+    stretch: what they found there is then the least, such as `12+`."""
+    found = queries.count(services().database, wanted(query))
+    shown = f"{found.n}+" if found.is_least else found.n
+    return replies.json_text(exact_json.dumps({"count": shown}))
+
+
 @bp.get("/jobs/<id>", summary="An order in detail", responses={200: JobDetail})
 def get(path: JobPath) -> Response:
     """The operator's door: retrieves nothing."""
@@ -98,7 +109,7 @@ def page(query: JobFilter) -> Response:
             before = cursors.read(query.cursor, asked)
         except cursors.BadCursor as error:
             raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
-    found = queries.find_page(services().database, _filter(query), query.limit, before)
+    found = queries.find_page(services().database, wanted(query), query.limit, before)
     cursor = cursors.make(found.next_id, asked) if found.next_id is not None else None
     response = replies.json_text(presenter.page(found.rows, cursor, found.searched_to))
     if cursor is not None:
@@ -115,7 +126,8 @@ def detail(path: JobPath) -> Response:
     return replies.json_text(presenter.detail(row, past))
 
 
-def _filter(query: JobFilter) -> Filter:
+def wanted(query: JobMatch | ActionFilter) -> Filter:
+    """The filter that a request asks for."""
     after, before = query.created_after, query.created_before
     return Filter(
         status=tuple(dict.fromkeys(query.status)),

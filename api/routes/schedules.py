@@ -12,6 +12,7 @@ import ledger
 from api import cursors, errors, intake, replies, schedule_presenter
 from api.committer import Accepted
 from api.described import answer
+from api.headers import Submitting
 from api.schedule_inputs import (
     NewSchedulePlan,
     SchedulePath,
@@ -22,7 +23,6 @@ from api.schedule_inputs import (
     wanted,
 )
 from api.schedule_presenter import Schedule, SchedulePage
-from api.schemas import Submitting
 from api.services import services
 from ledger import schedules
 
