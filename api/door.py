@@ -10,6 +10,7 @@ from urllib.parse import urlsplit
 
 import structlog
 from flask import Flask, Response, g, request
+from flask.globals import request_ctx
 from werkzeug.exceptions import MethodNotAllowed
 
 from api import errors
@@ -76,9 +77,24 @@ class Door:
         response.headers[REQUEST_ID] = g.get("request_id") or _request_id()
         for name, value in _HEADERS:
             response.headers.setdefault(name, value)
-        if request.method == "OPTIONS" and request.url_rule is not None:
-            response.headers["Allow"] = ", ".join(sorted(self._allowed[request.url_rule.rule]))
+        if "Allow" in response.headers:
+            response.headers["Allow"] = ", ".join(sorted(self._methods_here()))
         return response
+
+    def _methods_here(self) -> set[str]:
+        """The methods of this address, which takes another method than that of the request."""
+        here = self._allowed.get(request.path)
+        if here is not None:
+            return here
+        rule = request.url_rule
+        if rule is None:
+            refused = request.routing_exception
+            assert isinstance(refused, MethodNotAllowed)
+            method = next(iter(refused.valid_methods or ()))
+            adapter = request_ctx.url_adapter
+            assert adapter is not None
+            rule, _ = adapter.match(method=method, return_rule=True)
+        return self._allowed[rule.rule]
 
     def _check_names(self, known: dict[str, bool]) -> None:
         bad = []
