@@ -37,7 +37,7 @@ MOVABLE = {CANCEL: (PENDING, WIP), RETRY: (FAILED, CANCELLED), DELETE: ENDED}
 # So many rows are looked at by one statement, fewer where their payloads are read for `q`.
 WINDOW, SEARCH_WINDOW = 5_000, 500
 BATCH = 100
-HOLD_MS = 10_000
+HOLD_MS = 5_000
 # How long an action that is done can be asked after.
 LIFE_MS = 7 * 24 * 3_600_000
 
