@@ -11,11 +11,12 @@ import time
 from types import FrameType
 from typing import Any
 
-from gunicorn import sock  # type: ignore[import-untyped]
+from gunicorn import glogging, sock  # type: ignore[import-untyped]
 
 # gunicorn reads this file before it puts the application's directory in the path.
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import logs
 from addresses import why_taken, written
 from settings import Settings, SettingsError, web_processes
 
@@ -43,9 +44,25 @@ graceful_timeout = max(1, round(_settings.grace_seconds))
 forwarder_headers = "X-NONE"
 control_socket_disable = True
 limit_request_line = 8190  # the most it takes: /api/v1/add/ carries its numbers in the path
+limit_request_fields = 100
+limit_request_field_size = 8190
+# A worker that stops answering its master for so long is replaced; requests end by themselves.
+timeout = 60
+keepalive = 5
 _MEMORY = "/dev/shm"  # noqa: S108 (on a disk, a heartbeat of the workers could block)
 if os.path.isdir(_MEMORY):
     worker_tmp_dir = _MEMORY
+
+
+class logger_class(glogging.Logger):  # type: ignore[misc]  # noqa: N801 (gunicorn's name for it)
+    """gunicorn's own lines in the same form as all others, unless it is told a file for them."""
+
+    def setup(self, cfg: Any) -> None:
+        super().setup(cfg)
+        if cfg.errorlog == "-":
+            logs.configure(_settings.log_format)
+            self.error_log.handlers.clear()
+            self.error_log.propagate = True
 
 
 def on_starting(server: Any) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from flask import Response, g
 from flask_openapi.openapi import OpenAPI
 
-from api import errors
+from api import document, errors
 from api.door import Door
 from api.inputs import refuse
 from api.json_request import JsonRequest
@@ -46,12 +46,12 @@ def create_app(
         validation_error_callback=refuse,
         doc_ui=False,
     )
-    app.openapi_version = "3.1.0"
     app.request_class = JsonRequest
     errors.register(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
     Door(app)
+    app.extensions[document.NAME] = document.Document(app)
     services = Services.of(settings, database)
     services.waiter.room = max(1, threads // 2)
     app.extensions[NAME] = services

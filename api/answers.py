@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
@@ -105,6 +105,27 @@ class JobPage(Answer):
     items: list[JobOrder]
     next_cursor: str | None
     searched_to: datetime | None = None
+
+
+class JobCount(Answer):
+    """How many orders match: a number, or text such as `10000+` for at least so many."""
+
+    count: int | Annotated[str, Field(pattern=r"^[0-9]+\+$")]
+
+
+class BulkAction(Answer):
+    """What is done to all orders that match. `total` is how many do, once they are counted;
+    `done` how many were moved: others may have been moved by somebody else meanwhile."""
+
+    action_id: str
+    action: Literal["cancel", "retry", "delete"]
+    dry_run: bool
+    state: Literal["counting", "working", "done"]
+    total: int
+    done: int
+    owner: str
+    created_on: datetime
+    ended_on: datetime | None
 
 
 class JobIds(Answer):

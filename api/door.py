@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import inspect
+import re
+import secrets
 from typing import Any, get_origin, get_type_hints
 from urllib.parse import urlsplit
 
-from flask import Flask, Response, request
+import structlog
+from flask import Flask, Response, g, request
+from flask.globals import request_ctx
 from werkzeug.exceptions import MethodNotAllowed
 
 from api import errors
@@ -19,10 +23,16 @@ BULK = "jobs.submit_batch"
 # Whoever watches over a process may add what it likes to the address.
 PROBES = frozenset({"health.alive", "health.ready"})
 
+REQUEST_ID = "X-Request-Id"
+_PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
+
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
     ("Cache-Control", "no-store"),
+    ("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'"),
+    ("Cross-Origin-Opener-Policy", "same-origin"),
+    ("Permissions-Policy", "camera=(), geolocation=(), microphone=()"),
     ("Referrer-Policy", "no-referrer"),
     ("Cross-Origin-Resource-Policy", "same-origin"),
 )
@@ -38,14 +48,21 @@ class Door:
             for endpoint, view in app.view_functions.items()
             if endpoint not in PROBES
         }
+        self._allowed = _methods(app)
         app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
         app.before_request(self._enter)
-        app.after_request(_leave)
+        app.after_request(self._leave)
+        app.teardown_request(lambda _: structlog.contextvars.unbind_contextvars("request_id"))
 
     def _enter(self) -> None:
+        g.request_id = _request_id()
+        structlog.contextvars.bind_contextvars(request_id=g.request_id)
         endpoint = request.endpoint
         if endpoint is None:  # 404 and 405 follow
             return
+        allowed = self._allowed.get(request.path)
+        if allowed is not None and request.method not in allowed:
+            raise MethodNotAllowed(sorted(allowed))
         if request.method not in _SAFE or endpoint in WRITING_GETS:
             if endpoint == "add.get" and request.method == "HEAD":
                 raise MethodNotAllowed(["GET", "POST", "OPTIONS"])
@@ -55,6 +72,32 @@ class Door:
                 request.max_content_length = MAX_BULK_BODY
         if request.query_string and endpoint in self._parameters:
             self._check_names(self._parameters[endpoint])
+
+    def _leave(self, response: Response) -> Response:
+        response.headers.add(REQUEST_ID, g.get("request_id") or _request_id())
+        # `setdefault` looks through all of them each time, which takes as long as a small answer.
+        there = {name for name, _ in response.headers}
+        for name, value in _HEADERS:
+            if name not in there:
+                response.headers.add(name, value)
+        if "Allow" in there:
+            response.headers["Allow"] = ", ".join(sorted(self._methods_here()))
+        return response
+
+    def _methods_here(self) -> set[str]:
+        """The methods of this address, which takes another method than that of the request."""
+        here = self._allowed.get(request.path)
+        if here is not None:
+            return here
+        rule = request.url_rule
+        if rule is None:
+            refused = request.routing_exception
+            assert isinstance(refused, MethodNotAllowed)
+            method = next(iter(refused.valid_methods or ()))
+            adapter = request_ctx.url_adapter
+            assert adapter is not None
+            rule, _ = adapter.match(method=method, return_rule=True)
+        return self._allowed[rule.rule]
 
     def _check_names(self, known: dict[str, bool]) -> None:
         bad = []
@@ -90,7 +133,19 @@ def _is_cross_site() -> bool:
     return urlsplit(origin).netloc != request.host
 
 
-def _leave(response: Response) -> Response:
-    for name, value in _HEADERS:
-        response.headers.setdefault(name, value)
-    return response
+def _request_id() -> str:
+    """What names this request in logs and answers: the caller's own name for it if it has one."""
+    given = request.headers.get(REQUEST_ID, "")
+    return given if _PLAIN_ID.fullmatch(given) else secrets.token_hex(8)
+
+
+def _methods(app: Flask) -> dict[str, set[str]]:
+    """The methods of each address, without those of others that look alike: /jobs/<id> takes
+    DELETE, and /jobs/bulk does not, though it could be an id."""
+    found: dict[str, set[str]] = {}
+    for rule in app.url_map.iter_rules():
+        methods = set(rule.methods or ())
+        if rule.endpoint == "add.get":
+            methods.discard("HEAD")
+        found.setdefault(rule.rule, set()).update(methods)
+    return found

@@ -21,6 +21,7 @@ import exact_json
 import ledger
 from database import DatabaseAway, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
+from ledger.bulk import UnknownAction
 from ledger.schedules import ScheduleExists, UnknownSchedule
 
 MEDIA_TYPE = "application/problem+json"
@@ -51,6 +52,7 @@ class Problem(BaseModel):
     status: int
     detail: str
     errors: list[FieldError]
+    requestId: str = Field(description="the request's name in the server's log")  # noqa: N815
 
 
 class ApiError(HTTPException):
@@ -76,6 +78,7 @@ class ApiError(HTTPException):
             "status": self.code,
             "detail": self.description,
             "errors": list(self.errors),
+            "requestId": g.get("request_id", ""),
         }
         return Response(exact_json.dumps(document), self.code, self.extra_headers, MEDIA_TYPE)
 
@@ -121,10 +124,21 @@ def cross_site() -> ApiError:
     )
 
 
+def nothing_here() -> ApiError:
+    """404: no such address."""
+    return ApiError(404, _REMEDIES[404])
+
+
 def unknown_order(order_id: str) -> ApiError:
     """404: no order has this id."""
     message = "no job order has this id: GET /api/v1/jobs lists them"
     return ApiError(404, f"{echo(order_id)}: {message}.", [of("id", message)])
+
+
+def unknown_action(action_id: str) -> ApiError:
+    """404: no bulk action has this id."""
+    message = "no action has this id; one can be asked after for a week"
+    return ApiError(404, f"{echo(action_id)}: {message}.", [of("id", message)])
 
 
 def unknown_schedule(name: str) -> ApiError:
@@ -171,17 +185,21 @@ def step(name: object) -> str:
     return "/" + str(name).replace("~", "~0").replace("/", "~1")
 
 
-def documented(*statuses: int) -> dict[str | int | HTTPStatus, Any]:
+def documented(*statuses: int, headers: Mapping[str, Any] | None = None) -> dict[Any, Any]:
     """The `responses` entries of these error statuses, for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     return {
-        str(status): {"description": HTTPStatus(status).phrase, "content": content}
+        str(status): {
+            "description": HTTPStatus(status).phrase,
+            "content": content,
+            "headers": dict(headers or {}),
+        }
         for status in statuses
     }
 
 
-# What any endpoint may answer; 401 and 429 belong to whoever guards the door.
-EVERYWHERE = documented(400, 403, 404, 405, 409, 413, 415, 422, 429, 500, 503)
+# What any endpoint may answer; what follows from its parameters is added by `document`.
+EVERYWHERE = documented(500, 503)
 
 _REMEDIES = {
     404: "There is nothing at this address: look in /openapi.json for the paths.",
@@ -251,6 +269,7 @@ _ANSWERS: dict[type[Exception], Any] = {
     Busy: lambda e: unavailable(str(e)).get_response(),
     ledger.UnknownOrder: lambda e: unknown_order(str(e)).get_response(),
     ledger.MoveRefused: lambda e: _problem(409, f"{e}."),
+    UnknownAction: lambda e: unknown_action(str(e)).get_response(),
     UnknownSchedule: lambda e: unknown_schedule(str(e)).get_response(),
     ScheduleExists: lambda e: schedule_exists(str(e)).get_response(),
     ledger.KeySpent: lambda e: _problem(409, e, [of(_KEY, str(e))]),

@@ -73,6 +73,7 @@ def _split(value: Any) -> Any:
 Whole = BeforeValidator(_whole)
 Real = BeforeValidator(_real)
 Digits = BeforeValidator(_digits)
+MOST_DIGITS = 10**18 - 1
 Plain = BeforeValidator(_plain)
 Moment = Annotated[AwareDatetime, BeforeValidator(_moment)]
 Listed = BeforeValidator(_split)
@@ -81,7 +82,7 @@ Listed = BeforeValidator(_split)
 class Input(BaseModel):
     """Base of all that a request carries; `place` tells how errors name a field."""
 
-    place: ClassVar[Literal["body", "query", "path"]]
+    place: ClassVar[Literal["body", "query", "path", "headers"]]
     item: ClassVar[type[Input] | None] = None
     by_title: ClassVar[dict[str, type[Input]]] = {}
 
@@ -138,6 +139,12 @@ class Path(Input):
     """The variable parts of a path, named as in the route."""
 
     place = "path"
+
+
+class Header(Input):
+    """Headers that an endpoint understands, by their aliases; any other is let through."""
+
+    place = "headers"
 
 
 def known_fields(model: type[BaseModel]) -> dict[str, str | None]:

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from flask import request
-
 import exact_json
 import ledger
 from api import errors
+from api.headers import Keyed
 from api.schemas import JobSubmission
 from api.services import caller
 from jobs import registry
@@ -23,8 +21,6 @@ from settings import Settings
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND = timedelta(milliseconds=1)
-_KEY = re.compile(r'"?([ -!#-~]{1,255})"?')
-KEY_HEADER = "Idempotency-Key"
 
 
 def order(settings: Settings, order_id: str, submission: JobSubmission) -> ledger.NewOrder:
@@ -72,17 +68,12 @@ def orders(settings: Settings, submissions: Sequence[JobSubmission]) -> list[led
     return found
 
 
-def keyed(new: list[ledger.NewOrder], body: Any) -> ledger.Request:
+def keyed(new: list[ledger.NewOrder], body: Any, header: Keyed) -> ledger.Request:
     """The request for the ledger, with the client's key and the digest of the parsed body."""
-    text = request.headers.get(KEY_HEADER)
-    if text is None:
+    if header.idempotency_key is None:
         return ledger.Request(new, caller())
-    key = _KEY.fullmatch(text.strip())
-    if key is None:
-        message = "must be 1 to 255 printable ASCII characters, with or without quotes around"
-        raise errors.unacceptable("headers", [errors.of(KEY_HEADER, message)])
     digest = hashlib.sha256(exact_json.canonical(body).encode()).digest()
-    return ledger.Request(new, caller(), key[1], digest)
+    return ledger.Request(new, caller(), header.idempotency_key, digest)
 
 
 def in_milliseconds(moment: datetime) -> int:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from api import cursors, errors, intake, queries
-from api.schemas import JobFilter
-from api.selection import Filter
+from api.action_inputs import ActionFilter
+from api.schemas import JobFilter, JobMatch
 from database import Database
 from ledger import OrderRow
+from ledger.matching import Filter
 from models import PRIORITIES
 
 
@@ -30,12 +31,13 @@ def listing(database: Database, query: JobFilter) -> Listing:
             before = cursors.read(query.cursor, asked)
         except cursors.BadCursor as error:
             raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
-    found = queries.find_page(database, _filter(query), query.limit, before)
+    found = queries.find_page(database, wanted(query), query.limit, before)
     cursor = cursors.make(found.next_id, asked) if found.next_id is not None else None
     return Listing(found.rows, cursor, found.searched_to)
 
 
-def _filter(query: JobFilter) -> Filter:
+def wanted(query: JobMatch | ActionFilter) -> Filter:
+    """The filter that a request asks for."""
     after, before = query.created_after, query.created_before
     return Filter(
         status=tuple(dict.fromkeys(query.status)),

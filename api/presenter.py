@@ -13,8 +13,8 @@ from datetime import UTC, datetime, timedelta
 from json.encoder import encode_basestring_ascii as quote
 
 import exact_json
-from api.masking import masked, says_secret
 from ledger import OrderRow, PastAttempt
+from ledger.masking import masked, says_secret
 from models import CANCELLED, COMPLETED, FAILED, PENDING, PRIORITY_NAMES, RETRIEVED, WIP
 
 # In a list, longer JSON is cut: its beginning is shown.

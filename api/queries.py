@@ -9,20 +9,19 @@ from __future__ import annotations
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
-from api.selection import NEWEST, OLDEST, Filter, Selection, id_at, id_time
+from api.selection import Selection, id_time
 from database import Database, Sql
 from ledger import OrderRow
 from ledger.ids import text_id
+from ledger.matching import CLOCK_SLACK_MS, NEWEST, OLDEST, Filter, id_at
 from models import CANCELLED, FAILED, PENDING, WIP
 
 WINDOW_ROWS = 10_000
 WINDOW_SECONDS = 0.040
 FIRST_STEP = 128
-
-# Ids carry the web host's clock and `created_on` the database's: a filter by time seeks by id and
-# a little beyond, and decides by the column.
-CLOCK_SLACK_MS = 15_000
+MOST_COUNTED = 10_000
 
 # What a page reads at most to find `q`, because it reads whole payloads.
 SEARCH_ROWS = 100
@@ -54,17 +53,72 @@ def unfinished(database: Database, ids: Sequence[str]) -> set[str]:
 
 def find_page(database: Database, wanted: Filter, limit: int, before: str | None) -> Page:
     """The newest `limit` orders that match, older than the id `before`. Raises `DatabaseAway`."""
-    high, low = before or NEWEST, OLDEST
-    if wanted.created_before is not None:
-        high = min(high, id_at(wanted.created_before + CLOCK_SLACK_MS))
-    if wanted.created_after is not None:
-        low = id_at(wanted.created_after - CLOCK_SLACK_MS)
+    high, low = _range(wanted)
+    high = min(high, before or NEWEST)
     selection = Selection(database, wanted)
     with database.session():
         found = _seek(selection, wanted, limit, high, low)
         if found is None:
             return _window(selection, wanted, limit, high, low)
     return _page(found, limit)
+
+
+class Count(NamedTuple):
+    """How many orders match; at least so many when a bound was reached first."""
+
+    n: int
+    is_least: bool
+
+
+def count(database: Database, wanted: Filter) -> Count:
+    """How many orders match, counted to `MOST_COUNTED`. Raises `DatabaseAway`."""
+    high, low = _range(wanted)
+    selection = Selection(database, wanted)
+    most = MOST_COUNTED + 1
+    with database.session():
+        found: int | None = None
+        if wanted.q is None and not wanted.is_narrow and not wanted.status:
+            found = selection.count(high, low, most)
+        elif wanted.q is None and wanted.status and _are_indexed(selection, wanted):
+            found = sum(selection.count(high, low, most, status) for status in wanted.status)
+        if found is not None:
+            return Count(min(found, MOST_COUNTED), found > MOST_COUNTED)
+        return _count_window(selection, high, low)
+
+
+def _are_indexed(selection: Selection, wanted: Filter) -> bool:
+    """Whether an index leads to these orders, and few that do not match stand in it."""
+    return all(
+        not wanted.is_narrow
+        if status in (FAILED, CANCELLED)
+        else status in (PENDING, WIP) and selection.are_few(status, WINDOW_ROWS)
+        for status in wanted.status
+    )
+
+
+def _count_window(selection: Selection, high: str, low: str) -> Count:
+    """Count among the newest orders until rows or time are used up."""
+    begin = time.monotonic()
+    found = seen = 0
+    while True:
+        end = selection.nth_id(high, low, FIRST_STEP)
+        found += selection.count_matching(high, end or low)
+        if end is None:
+            return Count(found, is_least=False)
+        high = end
+        seen += FIRST_STEP
+        if seen >= WINDOW_ROWS or time.monotonic() - begin >= WINDOW_SECONDS:
+            return Count(found, is_least=True)
+
+
+def _range(wanted: Filter) -> tuple[str, str]:
+    """Between which ids, the first left out, orders can match."""
+    high, low = NEWEST, OLDEST
+    if wanted.created_before is not None:
+        high = id_at(wanted.created_before + CLOCK_SLACK_MS)
+    if wanted.created_after is not None:
+        low = id_at(wanted.created_after - CLOCK_SLACK_MS)
+    return high, low
 
 
 def _page(rows: list[OrderRow], limit: int) -> Page:

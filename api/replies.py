@@ -5,17 +5,41 @@ from __future__ import annotations
 import re
 from http import HTTPStatus
 
-from flask import Response, request
+from flask import Response
 
 import ledger
-from api import presenter
+from api import errors, presenter
+from api.answers import JobOrder
 from api.committer import Accepted
+from api.described import Responses, answer
 from api.schemas import MAX_WAIT
 from api.services import services
 from ledger import NewOrder, OrderRow
 from models import ENDED, PENDING
 
 ASK_AGAIN_SECONDS = "1"
+
+_THEN = {
+    endpoint: {"id": "$response.body#/jobId"}
+    for endpoint in (
+        *("job.get_job", "job.get_status", "job.get_result", "jobs.get", "jobs.cancel"),
+        *("jobs.retry", "jobs.delete", "why.why", "logs.logs", "tasks.get_task"),
+    )
+}
+# How an order that was submitted is answered, and the 409 of a key whose order is gone.
+SUBMITTED: Responses = {
+    202: answer(
+        JobOrder,
+        *("Location", "Retry-After", "Preference-Applied?"),
+        says="Committed; it has not ended",
+        then=_THEN,
+    ),
+    200: answer(
+        JobOrder,
+        *("Location", "Retry-After?", "Preference-Applied?", "Idempotency-Replayed?"),
+        says="It ended while this waited, or a repeated key answers the first request again",
+    ),
+} | errors.documented(409)
 
 # What stands between commas and semicolons; these may be in quotes.
 _PREFERENCE = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*"?)+')
@@ -26,12 +50,12 @@ def json_text(text: str, status: int = HTTPStatus.OK) -> Response:
     return Response(text, status, mimetype="application/json")
 
 
-def preferred_wait() -> int | None:
+def preferred_wait(prefer: str | None) -> int | None:
     """The seconds of `Prefer: wait=N`, cut to the longest wait; None when not asked for.
 
     As RFC 7240 has it, the first `wait` counts, and one that is no number is as good as none.
     """
-    for preference in _PREFERENCE.findall(request.headers.get("Prefer", "")):
+    for preference in _PREFERENCE.findall(prefer or ""):
         name, _, value = preference.partition("=")
         if name.strip().lower() == "wait":
             return _seconds(value.strip().removeprefix('"').removesuffix('"'))
@@ -45,9 +69,9 @@ def _seconds(text: str) -> int | None:
     return MAX_WAIT if len(digits) > len(str(MAX_WAIT)) else min(int(digits), MAX_WAIT)
 
 
-def held(row: OrderRow, wait: float | None) -> tuple[OrderRow, dict[str, str]]:
+def held(row: OrderRow, wait: float | None, prefer: str | None) -> tuple[OrderRow, dict[str, str]]:
     """The order once it has ended, or after the time that was asked for; headers that say so."""
-    preferred = preferred_wait() if wait is None else None
+    preferred = preferred_wait(prefer) if wait is None else None
     seconds = preferred if wait is None else wait
     if not seconds or row.status in ENDED:
         applied = preferred is not None
@@ -57,7 +81,7 @@ def held(row: OrderRow, wait: float | None) -> tuple[OrderRow, dict[str, str]]:
     return row, {"Preference-Applied": f"wait={preferred}"} if applied else {}
 
 
-def accepted(new: NewOrder, outcome: Accepted) -> Response:
+def accepted(new: NewOrder, outcome: Accepted, prefer: str | None) -> Response:
     """The answer to a submit: 202 with the order, 200 when a repeated key answers the first one."""
     headers = {"Location": f"/api/v1/job/{outcome.ids[0]}"}
     status = HTTPStatus.ACCEPTED
@@ -65,7 +89,7 @@ def accepted(new: NewOrder, outcome: Accepted) -> Response:
         headers["Idempotency-Replayed"] = "true"
         status = HTTPStatus.OK
     row = _row(new, outcome)
-    row, applied = held(row, None)
+    row, applied = held(row, None, prefer)
     if row.status in ENDED:
         status = HTTPStatus.OK
     else:

@@ -5,15 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, Field
+from pydantic import AfterValidator, ConfigDict, Field
+from pydantic.config import JsonDict
 from pydantic_core import PydanticCustomError
 
 from api import errors, intake
 from api.inputs import Body, Digits, Path, Query, Whole
-from api.masking import MASK, says_secret
-from api.schemas import MAX_PAGE, JobSubmission, Name, Priority, Seconds, Tag
+from api.schemas import MAX_PAGE, Cursor, JobSubmission, Name, Priority, Seconds, Tag
 from jobs.registry import NAME
 from ledger import cron
+from ledger.masking import MASK, says_secret
 from ledger.schedules import NewSchedule
 from settings import Settings
 
@@ -36,7 +37,7 @@ def _timezone(value: str) -> str:
 class SchedulePath(Path):
     """The name of a schedule."""
 
-    name: Name
+    name: Annotated[Name, Field(examples=["nightly"])]
 
 
 class SchedulePlan(Body):
@@ -46,12 +47,16 @@ class SchedulePlan(Body):
     expression: Annotated[
         str,
         Field(
-            max_length=200, description="five fields of cron such as 30 3 * * MON-FRI, or @daily"
+            max_length=200,
+            description="five fields of cron such as 30 3 * * MON-FRI, or @daily",
+            json_schema_extra={"format": "cron"},
         ),
         AfterValidator(_expression),
     ]
     timezone: Annotated[
-        str, Field(description="such as Europe/Madrid"), AfterValidator(_timezone)
+        str,
+        Field(description="such as Europe/Madrid", json_schema_extra={"format": "timezone"}),
+        AfterValidator(_timezone),
     ] = "UTC"
     type: str = Field(description="GET /api/v1/types lists them")
     payload: dict[str, Any] = Field(description="the arguments of the job")
@@ -64,14 +69,26 @@ class SchedulePlan(Body):
     enabled: bool | None = Field(None, description="left out: as it is, and true for a new one")
 
 
+_EXAMPLE: JsonDict = {
+    "expression": "30 3 * * MON-FRI",
+    "timezone": "Europe/Madrid",
+    "type": "add",
+    "payload": {"num1": 1, "num2": 2},
+}
+
+
 class NewSchedulePlan(SchedulePlan):
     """A new schedule."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [{"name": "nightly", **_EXAMPLE}]})
 
     name: Name
 
 
 class SchedulePut(SchedulePlan):
     """A schedule under the name in the address."""
+
+    model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: Name | None = Field(None, description="if given, that of the address")
 
@@ -80,7 +97,7 @@ class SchedulesQuery(Query):
     """Which page of the list."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
-    cursor: Annotated[str, Field(max_length=100)] | None = None
+    cursor: Cursor | None = None
 
 
 def wanted(settings: Settings, name: str, plan: SchedulePlan) -> NewSchedule:

@@ -11,10 +11,10 @@ from pydantic import Field
 
 import exact_json
 from api.answers import Answer
-from api.masking import masked
 from api.presenter import cut, moment
 from api.schemas import Priority
 from ledger import cron
+from ledger.masking import masked
 from ledger.schedules import ScheduleRow
 from models import PRIORITY_NAMES
 

@@ -13,11 +13,12 @@ from pydantic import (
     ValidationInfo,
     field_validator,
 )
-from pydantic.config import JsonDict
+from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
 from api import errors
 from api.inputs import (
+    MOST_DIGITS,
     Body,
     Digits,
     Input,
@@ -29,11 +30,12 @@ from api.inputs import (
     Real,
     Whole,
 )
-from jobs.builtin.add import parse_number
+from jobs.builtin.add import NUMBER, parse_number
 from jobs.errors import MAX_DELAY_SECONDS
 from jobs.registry import NAME
 from ledger import parse_id
 
+EXAMPLE_ID = "01a2043c-52fd-77a5-b44e-ba90bbd3fe37"
 MAX_WAIT = 25
 MAX_BULK = 10_000
 MAX_PAGE = 500
@@ -58,6 +60,14 @@ Name = Annotated[
     str,
     Field(pattern=f"^{NAME}$", json_schema_extra={"not": {"enum": [".", ".."]}}),
     AfterValidator(_no_step),
+]
+Cursor = Annotated[
+    str,
+    Field(
+        max_length=500,
+        description="nextCursor of the page before, with the same filters",
+        json_schema_extra={"format": "cursor"},
+    ),
 ]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
@@ -93,7 +103,11 @@ def _event_job(value: Any) -> Any:
 
 Number = Annotated[
     str,
-    Field(description="an integer or a decimal such as 7, -2 or 0.25"),
+    Field(
+        description="an integer or a decimal such as 7, -2 or 0.25",
+        examples=["0.25"],
+        json_schema_extra={"pattern": NUMBER},
+    ),
     BeforeValidator(_number),
 ]
 
@@ -108,13 +122,17 @@ class Sum(Path):
 class JobPath(Path):
     """The id of an order."""
 
-    id: Annotated[str, BeforeValidator(_job_id), Field(json_schema_extra={"format": "uuid"})]
+    id: Annotated[
+        str,
+        BeforeValidator(_job_id),
+        Field(examples=[EXAMPLE_ID], json_schema_extra={"format": "uuid"}),
+    ]
 
 
 class QueuePath(Path):
     """The name of a queue."""
 
-    name: Name
+    name: Annotated[Name, Field(examples=["naps"])]
 
 
 class Wait(Query):
@@ -127,8 +145,8 @@ class Wait(Query):
     ] = None
 
 
-class JobFilter(Query):
-    """Which orders to list."""
+class JobMatch(Query):
+    """Which orders are meant."""
 
     status: Annotated[
         list[Status],
@@ -151,8 +169,13 @@ class JobFilter(Query):
             description="text in id, type, tags, error, or a value of the payload (up to 64 KiB)",
         ),
     ] = None
+
+
+class JobFilter(JobMatch):
+    """Which orders to list."""
+
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
-    cursor: Annotated[str, Field(max_length=100)] | None = None
+    cursor: Cursor | None = None
 
 
 class EventFilter(Query):
@@ -171,13 +194,15 @@ class EventFilter(Query):
     worker: Text | None = None
     manager: Text | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
-    cursor: Annotated[str, Field(max_length=100)] | None = None
+    cursor: Cursor | None = None
 
 
 class LogFilter(Query):
     """Which lines of an order to show."""
 
-    after: Annotated[int, Field(ge=0, description="behind the line of this `seq`"), Digits] = 0
+    after: Annotated[
+        int, Field(ge=0, le=MOST_DIGITS, description="behind the line of this `seq`"), Digits
+    ] = 0
     limit: Annotated[int, Field(ge=1, le=MAX_LINES), Digits] = 1_000
     stream: Annotated[
         list[Stream],
@@ -187,14 +212,14 @@ class LogFilter(Query):
     level: Annotated[Level | None, Field(description="what was logged at this level or above")] = (
         None
     )
-    attempt: Annotated[int, Field(ge=1), Digits] | None = None
+    attempt: Annotated[int, Field(ge=1, le=MOST_DIGITS), Digits] | None = None
 
 
 class WorkerList(Query):
     """How many workers to list, and from where on."""
 
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = MAX_PAGE
-    cursor: Annotated[str, Field(max_length=500)] | None = None
+    cursor: Cursor | None = None
 
 
 _ONE_TIME: JsonDict = {
@@ -205,10 +230,26 @@ _ONE_TIME: JsonDict = {
 }
 
 
+_EXAMPLES: list[JsonValue] = [
+    {"type": "add", "payload": {"num1": 0.1, "num2": 0.2}},
+    {
+        "type": "sleep",
+        "payload": {"seconds": 0.2},
+        "queue": "naps",
+        "priority": "high",
+        "delay": 0.1,
+        "maxAttempts": 5,
+        "timeout": 30,
+        "tags": ["demo"],
+    },
+    {"type": "fail", "payload": {"times": 1, "after": 0, "message": "not yet"}},
+]
+
+
 class JobSubmission(Body):
     """An order to be submitted; what is left out comes from its type, then from the settings."""
 
-    model_config = ConfigDict(json_schema_extra=_ONE_TIME)
+    model_config = ConfigDict(json_schema_extra={**_ONE_TIME, "examples": _EXAMPLES})
 
     type: str = Field(description="GET /api/v1/types lists them")
     payload: dict[str, Any] = Field(description="the arguments of the job")

@@ -3,50 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from json.encoder import encode_basestring_ascii as quote
 from typing import Any
 
-from api import masking, presenter
+from api import presenter
 from database import Database, Row, Sql
 from ledger import OrderRow
 from ledger.ids import text_id
+from ledger.matching import SEARCHED, Conditions, Filter, any_status, shows
 from ledger.orders import order_row
 from models import CANCELLED, FAILED, PENDING
-
-NEWEST = "ffffffff-ffff-ffff-ffff-ffffffffffff"
-OLDEST = "00000000-0000-0000-0000-000000000000"
-
-# A payload longer than this is not searched for `q`: reading it would cost more than it finds.
-SEARCHED_BYTES = 65_536
-
-
-@dataclass(slots=True)
-class Filter:
-    """What a list is asked for; None is anything. Times in ms."""
-
-    status: tuple[str, ...] = ()
-    type: str | None = None
-    queue: str | None = None
-    priority: int | None = None
-    worker: str | None = None
-    owner: str | None = None
-    tag: str | None = None
-    created_after: int | None = None
-    created_before: int | None = None
-    q: str | None = None
-
-    @property
-    def is_narrow(self) -> bool:
-        """Whether something is asked for that no index on all orders knows."""
-        columns = (self.type, self.queue, self.priority, self.worker, self.owner, self.tag, self.q)
-        return any(value is not None for value in columns)
-
-
-def id_at(milliseconds: int) -> str:
-    """The least id of this time."""
-    digits = f"{min(max(milliseconds, 0), (1 << 48) - 1):012x}"
-    return f"{digits[:8]}-{digits[8:]}-0000-0000-000000000000"
 
 
 def id_time(order_id: str) -> int:
@@ -65,18 +30,10 @@ def _shown(column: str) -> str:
 _CUT = ("payload", "result")
 _COLUMNS = ", ".join(_shown(name) if name in _CUT else name for name in OrderRow._fields)
 _SIZES = ", ".join(f"octet_length({name})" for name in _CUT)
-_SEARCHED = f"CASE WHEN octet_length(payload) <= {SEARCHED_BYTES} THEN payload ELSE '{{}}' END"
-_WIDTH = len(OrderRow._fields)
+# More than there are in any stretch that is looked at.
+WHOLE = 1_000_000
 
-_CONDITIONS = {
-    "type": "type = :type",
-    "queue": "queue = :queue",
-    "priority": "priority = :priority",
-    "worker": "worker = :worker",
-    "owner": "owner = :owner",
-    "created_after": "created_on > :created_after",
-    "created_before": "created_on < :created_before",
-}
+_WIDTH = len(OrderRow._fields)
 
 
 class Selection:
@@ -86,9 +43,9 @@ class Selection:
         self._database = database
         self._wanted = wanted
         self._sqlite = database.dialect == "sqlite"
-        self._where: list[str] = []
-        self._parameters: dict[str, Any] = {}
-        self._add_conditions()
+        conditions = Conditions(wanted, database.dialect)
+        self._where = conditions.where
+        self._parameters = conditions.parameters
 
     def rows(self, high: str, low: str, limit: int) -> list[OrderRow]:
         """Below the id `high`, from `low` on, whatever their status."""
@@ -102,10 +59,37 @@ class Selection:
 
     def matching(self, high: str, low: str, limit: int) -> tuple[str | None, list[OrderRow]]:
         """The same with status and text decided too, and the last id when `limit` cut it short."""
-        where = [self._any_status()] if self._wanted.status else []
+        where = [any_status(self._wanted.status)] if self._wanted.status else []
         found = self._read(high, low, limit, where)
         last = text_id(found[-1][0]) if len(found) == limit else None
         return last, [_row(row) for row in found if self._wanted.q is None or self._has_text(row)]
+
+    def count(self, high: str, low: str, most: int, status: str = "") -> int:
+        """How many there are, at most so many: of every status, or of one that has an index."""
+        where, index = [], ""
+        if status in (FAILED, CANCELLED):
+            where = [f"status IN ('{FAILED}', '{CANCELLED}')", f"status = '{status}'"]
+            index = "job_order_unhappy"
+        elif status:
+            where = [f"status = '{status}'"]
+            index = "job_order_pending" if status == PENDING else "job_order_wip"
+        return self._count(high, low, most, where, index)
+
+    def count_matching(self, high: str, low: str) -> int:
+        """How many of these match, status and text too."""
+        if self._wanted.q is not None:
+            return len(self.matching(high, low, WHOLE)[1])
+        where = [any_status(self._wanted.status)] if self._wanted.status else []
+        return self._count(high, low, WHOLE, where)
+
+    def _count(self, high: str, low: str, most: int, where: Sequence[str], index: str = "") -> int:
+        conditions = " AND ".join(("id < :high", "id >= :low", *self._where, *where))
+        statement = Sql(
+            f"SELECT count(*) FROM (SELECT 1 FROM {self._table(index)} "  # noqa: S608
+            f"WHERE {conditions} LIMIT :most) AS found"
+        )
+        parameters = self._parameters | self._bounds(high, low) | {"most": most}
+        return int(self._database.read(statement, parameters)[0][0])
 
     def nth_id(self, high: str, low: str, count: int) -> str | None:
         """The id that many orders further down, whatever they are, or None beyond the last."""
@@ -141,7 +125,7 @@ class Selection:
     def _read(
         self, high: str, low: str, limit: int, where: Sequence[str], index: str = ""
     ) -> list[Row]:
-        text = f", {_SEARCHED}" if self._wanted.q is not None else ""
+        text = f", {SEARCHED}" if self._wanted.q is not None else ""
         conditions = " AND ".join(("id < :high", "id >= :low", *self._where, *where))
         statement = Sql(
             f"SELECT {_COLUMNS}, {_SIZES}{text} FROM {self._table(index)} "  # noqa: S608
@@ -167,51 +151,10 @@ class Selection:
     def _live_parameters(self) -> dict[str, Any]:
         return {"queue": self._wanted.queue} if self._wanted.queue is not None else {}
 
-    def _any_status(self) -> str:
-        """The status as an expression, which fits no partial index: the walk is along the ids."""
-        names = ", ".join(f"'{status}'" for status in self._wanted.status)
-        return f"status || '' IN ({names})"
-
-    def _add_conditions(self) -> None:
-        wanted = self._wanted
-        for name, condition in _CONDITIONS.items():
-            value = getattr(wanted, name)
-            if value is not None:
-                self._where.append(condition)
-                self._parameters[name] = value
-        if wanted.tag is not None:
-            self._where.append(self._contains("tags", "tag"))
-            self._parameters["tag"] = quote(wanted.tag)
-        if wanted.q is not None:
-            digits = "lower(hex(id))" if self._sqlite else "replace(CAST(id AS text), '-', '')"
-            columns = ("type", "tags", "error", _SEARCHED)
-            tests = [self._contains(f"lower({column})", "needle") for column in columns]
-            self._where.append(f"({' OR '.join(tests)} OR {self._contains(digits, 'digits')})")
-            self._parameters |= _needles(wanted.q)
-
-    def _contains(self, text: str, parameter: str) -> str:
-        function = "instr" if self._sqlite else "strpos"
-        return f"coalesce({function}({text}, :{parameter}), 0) > 0"
-
     def _has_text(self, row: Row) -> bool:
-        """Whether `q` is in what is shown: the statement also finds names of fields and secrets."""
         assert self._wanted.q is not None
-        wanted = self._wanted.q.lower()
         order = order_row(row[:_WIDTH])
-        texts = [order.id, order.id.replace("-", ""), order.type]
-        for document in (order.tags, order.error, row[-1]):
-            texts += masking.values(document) if document else ()
-        return any(wanted in text.lower() for text in texts)
-
-
-def _needles(q: str) -> dict[str, str]:
-    """`q` as it stands in JSON text, and as it may stand in an id ("-" stands in none)."""
-    digits = q.lower().replace("-", "")
-    is_hexadecimal = digits != "" and set(digits) <= set("0123456789abcdef")
-    return {
-        "needle": quote(q)[1:-1].lower(),
-        "digits": digits if is_hexadecimal else "-",
-    }
+        return shows(self._wanted.q, order.id, order.type, (order.tags, order.error, row[-1]))
 
 
 def _row(row: Row) -> OrderRow:

@@ -55,12 +55,13 @@ _CANCEL = f"""
     WHERE id WHICH AND {_LIVE} RETURNING {COLUMNS}"""
 CANCEL, CANCEL_MANY = (Sql(_CANCEL.replace("WHICH", which)) for which in ("= :id", "{among}"))
 
-RETRY = Sql(f"""
+_RETRY = f"""
     UPDATE job_order SET status = 'pending', attempts = 0, crashes = 0,
         quarantined = CASE WHEN crashes > 0 THEN 1 ELSE quarantined END, run_at = {{now}},
         last_updated = {{now}}, completed_on = NULL, started_on = NULL, run_ms = NULL,
         error = NULL, progress = NULL, manager = NULL, worker = NULL
-    WHERE id = :id AND status IN ('failed', 'cancelled') RETURNING {COLUMNS}""")
+    WHERE id WHICH AND status || '' IN ('failed', 'cancelled') RETURNING {COLUMNS}"""
+RETRY, RETRY_MANY = (Sql(_RETRY.replace("WHICH", which)) for which in ("= :id", "{among}"))
 
 RETRIEVE = Sql("""
     UPDATE job_order SET status = 'retrieved', retrieved_on = {now}
@@ -143,15 +144,16 @@ def cancel_many(database: Database, order_ids: Iterable[str]) -> list[OrderRow]:
     Unknown orders and those that have ended are passed over. Raises `DatabaseAway`.
     """
     given = list(order_ids)
+    return database.write(lambda transaction: cancel_in(transaction, given)) if given else []
 
-    def work(transaction: Transaction) -> list[OrderRow]:
-        before = _lock_many(transaction, LOCK_LIVE, given)
-        if not before:
-            return []
-        rows = transaction.rows(CANCEL_MANY, {"ids": transaction.ids(before)})
-        return _cancelled(transaction, before, rows)
 
-    return database.write(work) if given else []
+def cancel_in(transaction: Transaction, order_ids: Sequence[str]) -> list[OrderRow]:
+    """The same within a transaction."""
+    before = _lock_many(transaction, LOCK_LIVE, order_ids)
+    if not before:
+        return []
+    rows = transaction.rows(CANCEL_MANY, {"ids": transaction.ids(before)})
+    return _cancelled(transaction, before, rows)
 
 
 def retry(database: Database, order_id: str) -> OrderRow:
@@ -162,7 +164,7 @@ def retry(database: Database, order_id: str) -> OrderRow:
 
     def work(transaction: Transaction) -> OrderRow:
         before = _lock(transaction, order_id, "retry", (FAILED, CANCELLED))
-        _keep_attempt(transaction, before)
+        keep_attempt(transaction, before)
         after = order_row(transaction.rows(RETRY, {"id": transaction.key(order_id)})[0])
         record = Record()
         record.move(after.queue, after.type, before.status, PENDING)
@@ -208,12 +210,13 @@ def delete_many(database: Database, order_ids: Iterable[str]) -> int:
     Unknown orders and those that have not ended are passed over. Raises `DatabaseAway`.
     """
     given = list(order_ids)
+    return database.write(lambda transaction: delete_in(transaction, given)) if given else 0
 
-    def work(transaction: Transaction) -> int:
-        ended = _lock_many(transaction, LOCK_ENDED, given)
-        return _delete(transaction, list(ended)) if ended else 0
 
-    return database.write(work) if given else 0
+def delete_in(transaction: Transaction, order_ids: Sequence[str]) -> int:
+    """The same within a transaction."""
+    ended = _lock_many(transaction, LOCK_ENDED, order_ids)
+    return _delete(transaction, list(ended)) if ended else 0
 
 
 def pause(database: Database, queue: str = ALL_QUEUES, paused_by: str = "") -> None:
@@ -296,7 +299,7 @@ def _delete(transaction: Transaction, order_ids: Sequence[str]) -> int:
     return len(gone)
 
 
-def _keep_attempt(transaction: Transaction, order: OrderRow) -> None:
+def keep_attempt(transaction: Transaction, order: OrderRow) -> None:
     """Copy the order's latest attempt into the history, since its row will be reused."""
     if order.manager is None:  # it was pending when it ended: its attempts are history already
         return

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from ledger import server_uptime
-from ledger.hints import Bell
+from ledger.hints import CANCEL, Bell
 from manager import sampler
 from manager.auditor import Auditor
 from manager.bookkeeper import Bookkeeper
+from manager.bulk import LOOK_SECONDS as BULK_SECONDS
+from manager.bulk import BulkActions
 from manager.children import Children
 from manager.consumption import LOOKS, ConsumptionWatchdog
 from manager.core import Core
@@ -48,6 +50,7 @@ def duties(
         return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
 
     rescuer = Rescuer(database, core.name, core.leases, settings.stale_seconds, is_steady)
+    actions = BulkActions(database, core.name, bell.ring, lambda: bell.ring(CANCEL))
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
     return (
         Duty("heartbeat", heartbeat.tick, settings.heartbeat_seconds, alone=True),
@@ -65,6 +68,7 @@ def duties(
             FIRE_SECONDS,
             alone=True,
         ),
+        Duty("bulk actions", actions.tick, BULK_SECONDS, alone=True),
         Duty("sampler", Sampler(database, core.name, roster.reports).tick, sampler.TICK_SECONDS),
         Duty("bookkeeper", Bookkeeper(database).tick, FOLD_SECONDS),
         Duty(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from models.actions import BulkAction
 from models.base import OrderId, Table, bind, database
 from models.fleet import Chore, Manager, Schedule, SystemState, UsageSample, Worker
 from models.orders import Attempt, Event, Idempotency, JobLog, JobOrder, Queue, Tally
@@ -41,6 +42,7 @@ TABLES: Final = (
     Chore,
     SystemState,
     UsageSample,
+    BulkAction,
 )
 
 __all__ = [
@@ -59,6 +61,7 @@ __all__ = [
     "TABLES",
     "WIP",
     "Attempt",
+    "BulkAction",
     "Chore",
     "Event",
     "Idempotency",

@@ -1,7 +1,9 @@
 """The endpoints, one file a noun."""
 
 from api.routes import (
+    actions,
     add,
+    docs,
     events,
     health,
     job,
@@ -23,6 +25,7 @@ BLUEPRINTS = (
     add.bp,
     job.bp,
     jobs.bp,
+    actions.bp,
     why.bp,
     logs.bp,
     events.bp,
@@ -35,6 +38,7 @@ BLUEPRINTS = (
     prometheus.bp,
     stream.bp,
     health.bp,
+    docs.bp,
     tasks.bp,
     workers.status_bp,
 )

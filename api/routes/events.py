@@ -9,6 +9,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import cursors, errors, event_presenter, intake, replies
 from api.answers import EventPage
+from api.described import answer
 from api.schemas import EventFilter
 from api.services import services
 from ledger.events import Wanted, find_events
@@ -17,7 +18,7 @@ from ledger.events.item import Position
 bp = APIBlueprint("events", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
 
-@bp.get("/events", summary="List events", responses={200: EventPage})
+@bp.get("/events", summary="List events", responses={200: answer(EventPage, "Link?")})
 def list_events(query: EventFilter) -> Response:
     """Newest first. Filters look at a bounded stretch: see `searchedTo`. With `job`, what happened
     to one order."""

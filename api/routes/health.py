@@ -9,14 +9,14 @@ import psycopg
 from flask import Response, current_app
 from flask_openapi.blueprint import APIBlueprint
 
-import exact_json
 from api import errors, replies
 from api.answers import Health
+from api.document import NAME
 from api.services import services
 from database import Database, DatabaseAway, Sql
 from models import TABLES, Table
 
-bp = APIBlueprint("health", __name__, abp_responses=errors.EVERYWHERE)
+bp = APIBlueprint("health", __name__)
 
 _log = logging.getLogger("capataz.api")
 
@@ -35,7 +35,7 @@ def alive() -> Response:
     return replies.json_text('{"status":"ok"}')
 
 
-@bp.get("/readyz", summary="Able to accept work", responses={200: Health})
+@bp.get("/readyz", summary="Able to accept work", responses={200: Health} | errors.documented(503))
 def ready() -> Response:
     """The database is reachable and migrated; needs no manager. Reveals nothing more."""
     if not _accepts_work(services().database):
@@ -48,7 +48,7 @@ def ready() -> Response:
 )
 def document() -> Response:
     """OpenAPI 3.1."""
-    return replies.json_text(exact_json.dumps(current_app.api_doc))  # type: ignore[attr-defined]
+    return replies.json_text(current_app.extensions[NAME].text)
 
 
 def _accepts_work(database: Database) -> bool:

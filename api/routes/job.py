@@ -10,6 +10,8 @@ from flask_openapi.blueprint import APIBlueprint
 import ledger
 from api import errors, presenter, replies
 from api.answers import JobOrder, JobState
+from api.described import Responses, answer, header_objects
+from api.headers import Asking
 from api.schemas import JobPath, Wait
 from api.services import services
 from ledger import OrderRow
@@ -17,13 +19,29 @@ from models import COMPLETED, ENDED, FAILED, RETRIEVED
 
 bp = APIBlueprint("job", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
-_ANY = {"description": "The result", "content": {"application/json": {"schema": {}}}}
+_JOB: Responses = {
+    200: answer(
+        JobOrder, *("ETag", "Retry-After?", "Preference-Applied?"), says="Its state and result"
+    ),
+    304: {
+        "description": "Not as If-None-Match has it, and so not sent again",
+        "headers": header_objects("ETag", "Retry-After?", "Preference-Applied?"),
+    },
+}
+_RESULT: Responses = {
+    200: {
+        "description": "The result, or the error document of an order that failed",
+        "content": {"application/json": {"schema": {}}},
+    }
+} | errors.documented(409, headers=header_objects("Retry-After?"))
 
 
-@bp.get("/job/<id>", summary="State and result of an order", responses={200: JobOrder})
-def get_job(path: JobPath, query: Wait) -> Response:
+@bp.get("/job/<id>", summary="State and result of an order", responses=_JOB)
+def get_job(path: JobPath, query: Wait, header: Asking) -> Response:
     """The first answer to a completed order marks it retrieved; `If-None-Match` is understood."""
-    row, headers = replies.held(ledger.find(services().database, path.id), query.wait)
+    row, headers = replies.held(
+        ledger.find(services().database, path.id), query.wait, header.prefer
+    )
     tag = _tag(row)
     headers["ETag"] = f'W/"{tag}"'
     if row.status not in ENDED:
@@ -35,7 +53,11 @@ def get_job(path: JobPath, query: Wait) -> Response:
     return response
 
 
-@bp.get("/job/<id>/status", summary="Only the state of an order", responses={200: JobState})
+@bp.get(
+    "/job/<id>/status",
+    summary="Only the state of an order",
+    responses={200: answer(JobState, "Retry-After?")},
+)
 def get_status(path: JobPath) -> Response:
     """Retrieves nothing."""
     row = ledger.find(services().database, path.id)
@@ -49,9 +71,7 @@ def get_status(path: JobPath) -> Response:
     return response
 
 
-@bp.get(
-    "/job/<id>/result", summary="Only the result, as the job returned it", responses={200: _ANY}
-)
+@bp.get("/job/<id>/result", summary="Only the result, as it was returned", responses=_RESULT)
 def get_result(path: JobPath) -> Response:
     """409 while there is none; the error document of an order that failed."""
     row = ledger.find(services().database, path.id)

@@ -12,6 +12,7 @@ from flask_openapi.blueprint import APIBlueprint
 import exact_json
 from api import errors, replies
 from api.answers import JobLines
+from api.described import answer
 from api.presenter import plain_moment
 from api.schemas import JobPath, LogFilter
 from api.services import services
@@ -23,7 +24,11 @@ LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50}
 JSON, TEXT = "application/json", "text/plain"
 
 
-@bp.get("/jobs/<id>/logs", summary="What a job printed and logged", responses={200: JobLines})
+_LINES = answer(JobLines, "Link?", says="The lines, as JSON or as text")
+_LINES["content"][TEXT] = {"schema": {"type": "string"}}
+
+
+@bp.get("/jobs/<id>/logs", summary="What a job printed and logged", responses={200: _LINES})
 def logs(path: JobPath, query: LogFilter) -> Response:
     """Oldest first; `nextCursor` as the next `after` follows a running job. Plain text for who
     accepts that rather than JSON. Retrieves nothing."""

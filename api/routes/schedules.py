@@ -10,8 +10,9 @@ from flask_openapi.blueprint import APIBlueprint
 
 import ledger
 from api import cursors, errors, intake, replies, schedule_presenter
-from api.answers import JobOrder
 from api.committer import Accepted
+from api.described import answer
+from api.headers import Submitting
 from api.schedule_inputs import (
     NewSchedulePlan,
     SchedulePath,
@@ -27,8 +28,13 @@ from ledger import schedules
 
 bp = APIBlueprint("schedules", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
+_THEN = {
+    f"schedules.{name}": {"name": "$response.body#/name"}
+    for name in ("get", "put", "pause", "resume", "run", "delete")
+}
 
-@bp.get("/schedules", summary="List schedules", responses={200: SchedulePage})
+
+@bp.get("/schedules", summary="List schedules", responses={200: answer(SchedulePage, "Link?")})
 def list_schedules(query: SchedulesQuery) -> Response:
     """By name."""
     after = ""
@@ -47,7 +53,12 @@ def list_schedules(query: SchedulesQuery) -> Response:
     return response
 
 
-@bp.post("/schedules", summary="Create a schedule", responses={201: Schedule})
+@bp.post(
+    "/schedules",
+    summary="Create a schedule",
+    responses={201: answer(Schedule, "Location", says="Created", then=_THEN)}
+    | errors.documented(409),
+)
 def create(body: NewSchedulePlan) -> Response:
     """409 when there is one of its name: PUT replaces it."""
     asked = wanted(services().settings, body.name, body)
@@ -63,7 +74,7 @@ def get(path: SchedulePath) -> Response:
 @bp.put(
     "/schedules/<name>",
     summary="Create or replace a schedule",
-    responses={200: Schedule, 201: Schedule},
+    responses={200: Schedule, 201: answer(Schedule, "Location", says="Created")},
 )
 def put(path: SchedulePath, body: SchedulePut) -> Response:
     """The same again changes nothing. `enabled` left out stays as it is; all else that is left out
@@ -94,17 +105,17 @@ def resume(path: SchedulePath) -> Response:
 @bp.post(
     "/schedules/<name>/run",
     summary="Make an order of a schedule now",
-    responses={200: JobOrder, 202: JobOrder},
+    responses=replies.SUBMITTED,
 )
-def run(path: SchedulePath) -> Response:
+def run(path: SchedulePath, header: Submitting) -> Response:
     """Also while it is paused; its fires stay as they are. `Idempotency-Key` and `Prefer: wait=N`
     are understood."""
     new = ledger.NewOrder(ledger.new_id(), "", "")
-    asked = intake.keyed([new], {"run": path.name})
+    asked = intake.keyed([new], {"run": path.name}, header)
     order, receipt = schedules.run(services().database, path.name, asked)
     if not receipt.replayed:
         services().bell.ring()
-    return replies.accepted(order, Accepted(receipt.ids, receipt.replayed))
+    return replies.accepted(order, Accepted(receipt.ids, receipt.replayed), header.prefer)
 
 
 def _shown(row: schedules.ScheduleRow) -> Response:

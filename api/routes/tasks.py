@@ -7,13 +7,14 @@ from flask_openapi.blueprint import APIBlueprint
 
 from api import errors
 from api.answers import JobDetail, JobPage
+from api.described import answer
 from api.routes import jobs
 from api.schemas import JobFilter, JobPath
 
 bp = APIBlueprint("tasks", __name__, abp_responses=errors.EVERYWHERE)
 
 
-@bp.get("/tasks", summary="List orders", responses={200: JobPage})
+@bp.get("/tasks", summary="List orders", responses={200: answer(JobPage, "Link?")})
 def list_tasks(query: JobFilter) -> Response:
     """The same as /api/v1/jobs."""
     return jobs.page(query)

@@ -12,6 +12,9 @@ from pydantic import AfterValidator, Field
 from exact_json import MAX_DIGITS
 from jobs import Context, Fail, job
 
+NUMBER = rf"^[+-]?[0-9]{{1,{MAX_DIGITS}}}(\.[0-9]{{1,{MAX_DIGITS}}})?$"
+"""What `parse_number` reads, for who describes it."""
+
 _NUMBER = re.compile(r"[+-]?[0-9]+(\.[0-9]+)?")
 _LIMIT = 10**MAX_DIGITS
 

@@ -32,8 +32,9 @@ def problem(response: TestResponse, status: int) -> dict[str, Any]:
     assert response.status_code == status, response.text
     assert response.content_type == "application/problem+json"
     document: dict[str, Any] = json.loads(response.text)
-    assert set(document) == {"type", "title", "status", "detail", "errors"}
+    assert set(document) == {"type", "title", "status", "detail", "errors", "requestId"}
     assert document["status"] == status
+    assert document["requestId"] == response.headers["X-Request-Id"]
     assert "Traceback" not in response.text
     return document
 

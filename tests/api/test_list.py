@@ -14,7 +14,7 @@ from database import Database, Sql
 from ledger import Request
 from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED, WIP
 from tests import factories
-from tests.api.calls import fields_of
+from tests.api.calls import fields_of, submitted
 
 
 def ids(client: FlaskClient, query: str = "") -> list[str]:
@@ -263,3 +263,41 @@ def test_tasks_are_the_same(client: FlaskClient, mixed: dict[str, str]) -> None:
     assert client.get("/tasks?limit=2").headers["Link"].startswith("</tasks?")
     order_id = mixed[FAILED]
     assert client.get(f"/tasks/{order_id}").text == client.get(f"/api/v1/jobs/{order_id}").text
+
+
+@pytest.mark.parametrize(
+    ("query", "count"),
+    [
+        ("", 5),
+        ("status=pending", 4),
+        ("status=cancelled", 1),
+        ("status=pending,cancelled", 5),
+        ("status=completed", 0),
+        ("queue=naps", 2),
+        ("status=pending&queue=naps", 2),
+        ("q=0.125", 1),
+        ("tag=red&status=cancelled", 1),
+        ("createdAfter=2000-01-01T00:00:00Z", 5),
+        ("createdBefore=2000-01-01T00:00:00Z", 0),
+    ],
+)
+def test_a_count_is_that_of_the_list(client: FlaskClient, query: str, count: int) -> None:
+    for _ in range(2):
+        submitted(client, queue="naps")
+    submitted(client, payload={"num1": 0.125, "num2": 1})
+    submitted(client)
+    client.post(f"/api/v1/jobs/{submitted(client, tags=['red'])}/cancel")
+    assert client.get(f"/api/v1/jobs/count?{query}").json == {"count": count}
+    page = client.get(f"/api/v1/jobs?{query}").json
+    assert len(page["items"]) == count  # type: ignore[index]
+
+
+def test_a_count_ends_at_its_bounds(client: FlaskClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    for _ in range(6):
+        submitted(client)
+    monkeypatch.setattr(queries, "MOST_COUNTED", 4)
+    assert client.get("/api/v1/jobs/count").json == {"count": "4+"}
+    assert client.get("/api/v1/jobs/count?status=pending").json == {"count": "4+"}
+    monkeypatch.setattr(queries, "WINDOW_ROWS", 2)
+    monkeypatch.setattr(queries, "FIRST_STEP", 2)
+    assert client.get("/api/v1/jobs/count?type=add").json == {"count": "2+"}

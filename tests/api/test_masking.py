@@ -9,8 +9,8 @@ import pytest
 from flask.testing import FlaskClient
 
 import ledger
-from api.masking import masked, says_secret
 from database import Database
+from ledger.masking import masked, says_secret
 from models import COMPLETED
 from tests import factories
 

@@ -221,3 +221,71 @@ def test_headers_of_a_proxy_rewrite_nothing(database_url: str) -> None:
     with serving(database_url, FORWARDED_ALLOW_IPS="*", WEB_CONCURRENCY="1") as server:
         status, _ = server.call("GET", "/healthz/api/v1/jobs", SCRIPT_NAME="/healthz")
         assert status == 404
+
+
+def test_every_line_of_the_log_is_json_and_names_its_request(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/not-migrated.db"
+    process = start(
+        f"127.0.0.1:{(port := free_port())}", DATABASE_URL=url, CAPATAZ_LOG_FORMAT="json"
+    )
+    server = Server(port, process)
+
+    def answers() -> bool:
+        try:
+            return server.call("GET", "/healthz")[0] == 200
+        except OSError:
+            return False
+
+    try:
+        wait_until(answers)
+        status, document = server.call("GET", "/readyz", **{"X-Request-Id": "probe-1"})
+    finally:
+        process.terminate()
+        output, _ = process.communicate(timeout=30)
+    assert (status, document["requestId"]) == (503, "probe-1")
+    lines = [json.loads(line) for line in output.splitlines()]
+    (about,) = [line for line in lines if line.get("request_id") == "probe-1"]
+    assert about["event"].startswith("not ready")
+    assert any(line["logger"] == "gunicorn.error" for line in lines)
+
+
+def said(port: int, request: bytes) -> bytes:
+    """The first line of the answer to these bytes."""
+    with socket.create_connection(("127.0.0.1", port), timeout=30) as link:
+        link.sendall(request)
+        return link.makefile("rb").readline()
+
+
+def test_what_is_too_much_is_refused_and_costs_no_worker(database_url: str) -> None:
+    with serving(database_url, WEB_CONCURRENCY="1") as server:
+        many = b"".join(b"X-%d: 1\r\n" % number for number in range(101))
+        for request in (
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\n" + many + b"\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\nX-Long: " + b"a" * 9_000 + b"\r\n\r\n",
+            b"GET /" + b"a" * 9_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n\r\n",
+            b"GET /healthz HTTP/1.1\r\nHost: a\r\nBad Name: 1\r\n\r\n",
+        ):
+            assert said(server.port, request).split()[1].startswith(b"4"), request[:60]
+        assert server.call("GET", "/healthz")[0] == 200
+        assert server.stop() == 0
+
+
+@pytest.mark.parametrize("value", ["abc", "2.5", "-1"])
+def test_the_web_line_says_in_one_line_what_is_wrong_with_its_number(value: str) -> None:
+    (line,) = [
+        line.removeprefix("web: ")
+        for line in (ROOT / "Procfile").read_text().splitlines()
+        if line.startswith("web: ")
+    ]
+    done = subprocess.run(
+        ["sh", "-c", line],
+        check=False,
+        cwd=ROOT,
+        env={"PATH": os.environ["PATH"], "WEB_CONCURRENCY": value},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    assert done.returncode == 4
+    assert done.stderr == f"capataz: WEB_CONCURRENCY is '{value}': write a whole number\n"

@@ -13,6 +13,7 @@ from typing import Any
 
 _KINDS = (
     ("id", re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-7[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")),
+    ("request", re.compile(r"\b[0-9a-f]{16}\b")),
     ("time", re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d(\.\d+)?Z?")),
     ("worker", re.compile(r"[\w.-]+:\d+:[0-9a-f]{6}(/\d+)?")),
     ("duration", re.compile(r"\b\d\d+:\d\d:\d\d\b")),
