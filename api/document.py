@@ -18,11 +18,10 @@ from flask_openapi.openapi import OpenAPI
 from pydantic.json_schema import models_json_schema
 
 import exact_json
-from api import errors
+from api import errors, offered
 from api.answers import Answer
 from api.described import SCHEMAS, header_objects, operation_id
 from api.door import PROBES, WRITING_GETS
-from jobs import registry
 
 NAME = "capataz.document"
 VERSION = "3.1.0"
@@ -113,7 +112,7 @@ def _tell_types(schemas: Json, name: str) -> None:
     """Make one schema a choice among the registered types, each with its payload."""
     general = schemas[name]
     choices = {}
-    for kind in map(registry.get, registry.names()):
+    for kind in map(offered.get, offered.names()):
         one = copy.deepcopy(general)
         one["title"] = f"{name} of type {kind.name}"
         one["properties"]["type"] = {"const": kind.name, "type": "string"}

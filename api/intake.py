@@ -9,13 +9,11 @@ from typing import Any
 
 import exact_json
 import ledger
-from api import errors
+from api import errors, offered
 from api.headers import Keyed
 from api.schemas import JobSubmission
 from api.services import caller
-from jobs import registry
 from jobs.errors import PayloadError, UnknownType
-from ledger.callbacks import TYPE as WEBHOOK
 from models import PRIORITIES
 from settings import Settings
 
@@ -25,9 +23,7 @@ _MILLISECOND = timedelta(milliseconds=1)
 
 def order(settings: Settings, order_id: str, submission: JobSubmission) -> ledger.NewOrder:
     """The order that a submission asks for. Raises `UnknownType`, `PayloadError`."""
-    kind = registry.get(submission.type)
-    if kind.name == WEBHOOK:  # it is signed: only what really happened may be told
-        raise UnknownType(kind.name, [name for name in registry.names() if name != WEBHOOK])
+    kind = offered.get(submission.type)
     kind.check(submission.payload)
     timeout = submission.timeout or kind.timeout or settings.timeout_seconds
     silence = submission.max_silence or kind.max_silence

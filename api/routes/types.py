@@ -6,10 +6,9 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
-from api import errors, replies
+from api import errors, offered, replies
 from api.answers import JobTypes
 from api.services import services
-from jobs import registry
 
 bp = APIBlueprint("types", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
@@ -18,7 +17,7 @@ bp = APIBlueprint("types", __name__, url_prefix="/api/v1", abp_responses=errors.
 def list_types() -> Response:
     """Each with the JSON Schema of its payload, and the defaults of its orders."""
     settings = services().settings
-    kinds = [registry.get(name) for name in registry.names()]
+    kinds = list(map(offered.get, offered.names()))
     items = [
         {
             "type": kind.name,
