@@ -43,7 +43,7 @@ def _holder_trouble(found: Circumstances) -> Iterator[Reason]:
         yield reason(
             "row_locked",
             f"manager {holder.id}, which has it, beats, but could not renew it for "
-            f"{span(unheard)}: somebody keeps its row locked in the database, or it gave the order up",
+            f"{span(unheard)}: somebody keeps its row locked in the database, or it gave it up",
             "end what locks it: SELECT * FROM pg_locks; see the log of that manager",
             **_facts(found),
         )
