@@ -19,6 +19,8 @@ from settings import VERSION, Settings, SettingsError
 
 # Connections that are not a request's: of the committer, the waiter, the bell and the broadcaster.
 _OWN_CONNECTIONS = 4
+# A row that somebody keeps locked must not take all threads from the others.
+_LOCK_SECONDS = 2.0
 
 
 def create_app(
@@ -37,7 +39,11 @@ def create_app(
         )
     registry.load(settings.jobs)
     if database is None:
-        database = Database(settings.database_url, connections=threads + _OWN_CONNECTIONS)
+        database = Database(
+            settings.database_url,
+            connections=threads + _OWN_CONNECTIONS,
+            lock_seconds=_LOCK_SECONDS,
+        )
     app = OpenAPI(
         __name__,
         info={"title": "Capataz", "version": VERSION},

@@ -19,7 +19,7 @@ from werkzeug.wrappers import Response
 
 import exact_json
 import ledger
-from database import DatabaseAway, SchemaMissing
+from database import DatabaseAway, RowsLocked, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
 from ledger.bulk import UnknownAction
 from ledger.schedules import ScheduleExists, UnknownSchedule
@@ -242,8 +242,10 @@ def _http(error: HTTPException) -> HTTPException | Response:
 
 def _away(error: DatabaseAway) -> Response:
     _log.warning("database away: %s", error)
-    setattr(g, AWAY, not isinstance(error, SchemaMissing))
-    detail = "The database cannot be reached just now: try again."
+    setattr(g, AWAY, not isinstance(error, SchemaMissing | RowsLocked))
+    detail = "The database cannot be reached, or written, just now: try again."
+    if isinstance(error, RowsLocked):
+        detail = "Somebody keeps what this needs locked in the database just now: try again."
     if isinstance(error, SchemaMissing):
         detail = "The database is not migrated: run python manage.py migrate on the server."
     elif request.method != "GET" and error.nothing_done:

@@ -62,13 +62,20 @@ class Database:
     """One database, opened by URL; safe to share between threads (a connection a thread)."""
 
     def __init__(
-        self, url: str, *, connections: int = 20, turn_seconds: float = BUSY_SECONDS
+        self,
+        url: str,
+        *,
+        connections: int = 20,
+        turn_seconds: float = BUSY_SECONDS,
+        lock_seconds: float = 0,
     ) -> None:
         """`connections`: at most so many on PostgreSQL. `turn_seconds`: how long a write to SQLite
-        waits for its turn among all threads and processes."""
+        waits for its turn among all threads and processes. `lock_seconds`: how long a statement on
+        PostgreSQL waits for what somebody keeps locked, 0 for as long as it takes."""
         self.url = url
         self.dialect = "sqlite" if url.startswith("sqlite:") else "postgresql"
         self.path: Path | None = None
+        self._lock_ms = round(lock_seconds * 1000)
         self._turn: AbstractContextManager[None] = nullcontext()  # PostgreSQL needs no turns
         if self.dialect == "sqlite":
             self.path = Path(unquote(url.removeprefix("sqlite:///"))).absolute()
@@ -81,6 +88,7 @@ class Database:
                 timeout=BUSY_SECONDS,
                 **connection_parameters(url),
             )
+            self.orm.lock_ms = self._lock_ms
 
     def write(self, work: Callable[[Transaction], T]) -> T:
         """Run `work` in one transaction and commit it; what it raises rolls it back.
@@ -169,7 +177,7 @@ class Database:
         self, connection: Any, statement: Sql, parameters: Mapping[str, Any] | None
     ) -> list[Row]:
         if self.dialect == "postgresql" and pooler.is_pooled(connection):
-            return pooler.read(connection, statement.postgres, parameters)
+            return pooler.read(connection, statement.postgres, parameters, self._lock_ms)
         return Transaction(connection, self.dialect).rows(statement, parameters)
 
     def _transact(self, work: Callable[[Transaction], T]) -> T:
@@ -187,7 +195,7 @@ class Database:
                 # most transactions take two round trips instead of six.
                 with pooler.pipeline(connection):
                     connection.execute("BEGIN")
-                    pooler.set_up_transaction(connection)
+                    pooler.set_up_transaction(connection, self._lock_ms)
                     result = work(transaction)
                     committing = True
                     connection.execute("COMMIT")

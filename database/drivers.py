@@ -66,6 +66,7 @@ class _UuidText(Loader):
 class _PostgresSession(Psycopg3Database):  # type: ignore[misc]
     # Whether the newest connection leads through a pooler.
     pooled = False
+    lock_ms = 0
 
     def _connect(self) -> Any:
         connection = super()._connect()
@@ -73,7 +74,7 @@ class _PostgresSession(Psycopg3Database):  # type: ignore[misc]
             # Two who talk on one socket: a job's fork that ends it would end it for us, too.
             forks.keep(connection.fileno())
             connection.adapters.register_loader("uuid", _UuidText)
-            self.pooled = pooler.set_up(connection)
+            self.pooled = pooler.set_up(connection, self.lock_ms)
         except BaseException:
             connection.close()
             raise

@@ -30,7 +30,8 @@ SETTINGS = {
 
 
 def _set(local: str) -> str:
-    return ", ".join(f"set_config('{name}', '{to}', {local})" for name, to in SETTINGS.items())
+    names = ", ".join(f"set_config('{name}', '{to}', {local})" for name, to in SETTINGS.items())
+    return f"{names}, set_config('lock_timeout', %(lock_ms)s, {local})"
 
 
 # A pooler invents a process id of its own. Set locally, that is for this statement only, nothing
@@ -39,9 +40,13 @@ _OPEN = f"SELECT pg_backend_pid() <> %(pid)s, {_set('pg_backend_pid() <> %(pid)s
 _LOCAL = f"SELECT {_set('true')}"
 
 
-def set_up(connection: Any) -> bool:
-    """Give a new connection its settings; whether it leads through a pooler."""
-    pooled, *_ = connection.execute(_OPEN, {"pid": connection.info.backend_pid}).fetchone()
+def set_up(connection: Any, lock_ms: int = 0) -> bool:
+    """Give a new connection its settings; whether it leads through a pooler.
+
+    `lock_ms` is how long a statement waits for a lock, 0 for as long as it takes.
+    """
+    given = {"pid": connection.info.backend_pid, "lock_ms": str(lock_ms)}
+    pooled, *_ = connection.execute(_OPEN, given).fetchone()
     if pooled:
         connection.prepare_threshold = None
     return bool(pooled)
@@ -59,17 +64,19 @@ def pipeline(connection: Any) -> AbstractContextManager[Any]:
     return connection.pipeline()  # type: ignore[no-any-return]
 
 
-def set_up_transaction(connection: Any) -> None:
+def set_up_transaction(connection: Any, lock_ms: int = 0) -> None:
     """What the transaction needs that has just begun, in a pipeline."""
     if is_pooled(connection):
-        connection.execute(_LOCAL)
+        connection.execute(_LOCAL, {"lock_ms": str(lock_ms)})
 
 
-def read(connection: Any, statement: str, parameters: Mapping[str, Any] | None) -> list[Row]:
+def read(
+    connection: Any, statement: str, parameters: Mapping[str, Any] | None, lock_ms: int = 0
+) -> list[Row]:
     """The rows of one statement outside a transaction, through a pooler in one round trip."""
     # What a pipeline sends until its end is one transaction.
     with pipeline(connection):
-        connection.execute(_LOCAL)
+        connection.execute(_LOCAL, {"lock_ms": str(lock_ms)})
         cursor = connection.execute(statement, parameters)
     return cursor.fetchall()  # type: ignore[no-any-return]
 

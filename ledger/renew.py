@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from operator import itemgetter
 
-from database import Database, Sql, Transaction
+from database import Database, RowsLocked, Sql, Transaction
 from ledger.ids import text_id
 from ledger.lifeline import Proof
 from ledger.orders import Beat, LostLease
@@ -37,6 +37,9 @@ RENEW = Sql(
     + """
     FROM i WHERE o.id = i.id RETURNING o.id, o.lease""",
 )
+
+# Locked rows are left out; this is for a lock on all the table, as maintenance takes.
+PATIENCE = Sql("SET LOCAL lock_timeout = '1s'")
 
 _by_lease = itemgetter(0, 1)
 
@@ -75,18 +78,28 @@ def renew(
     ordered = sorted(beats, key=_by_lease)
     mine = {"id": manager, "state": state}
 
-    def work(transaction: Transaction) -> list[LostLease]:
+    def sign_of_life(transaction: Transaction) -> None:
+        if transaction.dialect == "postgresql":
+            transaction.run(PATIENCE)
         if proof is None:
             transaction.run(BEAT, mine)
         else:
             transaction.run(BEAT_WITH_PROOF, mine | proof._asdict())
+
+    def work(transaction: Transaction) -> list[LostLease]:
+        sign_of_life(transaction)
         if not ordered:
             return []
         held = _renew(transaction, ordered)
         missing = [beat for beat in ordered if (beat.id, beat.lease) not in held]
         return _lost(transaction, missing) if missing else []
 
-    return database.write(work)
+    try:
+        return database.write(work)
+    except RowsLocked:
+        # The whole table of orders is locked. Of who beats nobody takes any, once it is not.
+        database.write(sign_of_life)
+        return []
 
 
 def _renew(transaction: Transaction, beats: Sequence[Beat]) -> set[tuple[str, int]]:

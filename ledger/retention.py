@@ -80,6 +80,7 @@ DELETE_MANAGERS = Sql("""
     DELETE FROM manager AS m WHERE m.ended_on < {now} - :life AND NOT EXISTS (
         SELECT 1 FROM job_order AS o WHERE o.status = 'wip' AND o.manager = m.id)
     RETURNING id""")
+DELETE_WORKERS = Sql("DELETE FROM worker WHERE manager = :manager")
 
 
 class Sweep:
@@ -195,7 +196,13 @@ class Sweep:
 
     def _managers(self) -> bool:
         life = min(max(self._retention_ms, LEAST_MANAGER_LIFE_MS), MOST_MANAGER_LIFE_MS)
-        self._write(MANAGERS, lambda tx: len(tx.rows(DELETE_MANAGERS, {"life": life})))
+
+        def work(transaction: Transaction) -> int:
+            gone = transaction.rows(DELETE_MANAGERS, {"life": life})
+            transaction.many(DELETE_WORKERS, [{"manager": name} for (name,) in gone])
+            return len(gone)
+
+        self._write(MANAGERS, work)
         return False
 
     def _write(self, what: str, work: Callable[[Transaction], int]) -> int:

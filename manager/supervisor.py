@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -9,6 +10,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any
 
@@ -106,7 +108,9 @@ class Supervisor:
         once. A SIGHUP that is ignored, as under `nohup`, stays so."""
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
-                signal.signal(number, self._signalled)
+                before = signal.signal(number, self._signalled)
+                # A fork that a job made is no manager: it is to end when it is told to.
+                os.register_at_fork(after_in_child=partial(signal.signal, number, before))
 
     def fail(self, reason: str) -> None:
         """Stop in good order but exit non-zero, so that whatever supervises us starts us anew."""

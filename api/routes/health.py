@@ -27,6 +27,9 @@ def _look(table: type[Table]) -> Sql:
 
 
 _LOOKS = [_look(table) for table in TABLES]
+_IS_READ_ONLY = Sql(
+    sqlite="SELECT 'off'", postgres="SELECT current_setting('transaction_read_only')"
+)
 
 
 @bp.get("/healthz", summary="Alive", responses={200: Health})
@@ -56,6 +59,9 @@ def _accepts_work(database: Database) -> bool:
     try:
         for look in _LOOKS:
             database.read(look)
+        if database.read(_IS_READ_ONLY) != [("off",)]:
+            _log.warning("not ready: %s", "the database lets nothing be written")
+            return False
     except (DatabaseAway, apsw.Error, psycopg.Error) as error:
         _log.warning("not ready: %s", error)
         return False

@@ -72,7 +72,7 @@ RULES: Final[tuple[tuple[Rule, Sql], ...]] = (
         Rule(
             "worker_without_manager",
             "workers of managers that do not exist",
-            "nothing: they were removed",
+            "the audit of a manager removes them",
             Sql(f"DELETE FROM worker WHERE id = :key AND {_HOMELESS} RETURNING id"),
         ),
         Sql(f"SELECT id FROM worker WHERE {_HOMELESS} {_NAMES}"),
@@ -151,7 +151,7 @@ ATTEMPTS = Sql("""
 ATTEMPT_WITHOUT_ORDER = Rule(
     "attempt_without_order",
     "past attempts of orders that do not exist",
-    "nothing: they were removed",
+    "the audit of a manager removes them",
     Sql("""
     DELETE FROM attempt WHERE order_id = :key
         AND NOT EXISTS (SELECT 1 FROM job_order AS o WHERE o.id = attempt.order_id)

@@ -22,7 +22,9 @@ def in_hand(found: Circumstances) -> list[Reason]:
 
 def _holder_trouble(found: Circumstances) -> Iterator[Reason]:
     order, holder = found.order, found.holder
-    silent = found.now - order.last_updated
+    unheard = found.now - order.last_updated
+    # It is taken back when neither it nor its manager gave a sign of life for so long.
+    silent = unheard if holder is None else min(unheard, holder.silent_ms)
     if holder is None:
         yield reason(
             "holder_unknown",
@@ -37,7 +39,16 @@ def _holder_trouble(found: Circumstances) -> Iterator[Reason]:
             _wait(found, "another manager takes it back"),
             **_facts(found),
         )
-    elif not holder.lives or silent >= holder.stale_ms:
+    elif holder.beats and unheard > 2 * holder.heartbeat_ms:
+        yield reason(
+            "row_locked",
+            f"manager {holder.id}, which has it, beats, but could not renew it for "
+            f"{span(unheard)}: somebody keeps its row locked in the database, or it gave it up",
+            "end what locks it: SELECT * FROM pg_locks; see the log of that manager",
+            **_facts(found),
+        )
+        return
+    elif not holder.lives:
         yield reason(
             "holder_stale",
             f"manager {holder.id} has given no sign of life for it for {span(silent)}, longer "
@@ -65,7 +76,9 @@ def _silent(found: Circumstances, holder: Crew, silent: int) -> Reason:
         proven = " or sooner, if its death is proven" if holder.proof == "lock" else ""
         message += f"; it is taken back in {span(holder.stale_ms - silent)}{proven}"
         remedy = f"wait, or {remedy}"
-        facts["taken_back_on"] = Moment(found.order.last_updated + holder.stale_ms)
+        facts["taken_back_on"] = Moment(
+            max(found.order.last_updated, holder.last_beat) + holder.stale_ms
+        )
     return reason("holder_silent", message, remedy, **facts)
 
 

@@ -254,24 +254,27 @@ def _ahead(found: Circumstances) -> tuple[int, int]:
 
 
 def _behind(found: Circumstances, ahead: int, own: int) -> Reason:
-    waits = []
-    for count, claims in ((own, found.queue_claims), (ahead, found.claims)):
-        if claims:
-            waits.append((count + 1) * found.claims_ms / claims)
+    waits = [
+        ((count + 1) * found.claims_ms / claims, claims)
+        for count, claims in ((own, found.queue_claims), (ahead, found.claims))
+        if claims
+    ]
     many = ahead > MOST_AHEAD
     number = f"{MOST_AHEAD}+" if many else ahead
-    wait = round(max(waits)) if waits else None
+    # Its own queue may be slower than all together.
+    longest, claims = max(waits, default=(0.0, 0))
+    wait = round(longest) if waits else None
     pace = "none were taken in the last minutes"
     if wait is not None:
         least = "at least " if many else "about "
-        pace = f"as quickly as orders were taken lately that is {least}{span(wait)}"
+        pace = f"at the pace of the last minutes, idle ones included, that is {least}{span(wait)}"
     return reason(
         "orders_ahead",
         f"{number} due order{'' if ahead == 1 else 's'} come{'s' if ahead == 1 else ''} before "
         f"it; {pace}",
         "wait, start more managers, or submit with a higher priority what must not wait",
         ahead=number,
-        claims_per_minute=round(found.claims * 60_000 / found.claims_ms, 1),
+        claims_per_minute=round(claims * 60_000 / found.claims_ms, 1),
         estimated_wait_ms=wait,
     )
 

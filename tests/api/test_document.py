@@ -9,7 +9,6 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from jobs import registry
 from tests.api.calls import problem
 
 # The parts of a page are no operations.
@@ -98,7 +97,7 @@ def test_what_may_be_asked_next_is_there(client: FlaskClient) -> None:
 
 def test_a_submit_shows_the_payload_of_each_type(client: FlaskClient) -> None:
     schemas: Any = client.get("/openapi.json").json["components"]["schemas"]  # type: ignore[index]
-    assert set(schemas["JobSubmission"]["discriminator"]["mapping"]) == set(registry.names())
+    assert set(schemas["JobSubmission"]["discriminator"]["mapping"]) == set(offered.names())
     assert schemas["JobSubmission.sleep"]["properties"]["payload"]["required"] == ["seconds"]
 
 

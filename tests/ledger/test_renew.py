@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -11,7 +12,7 @@ import psycopg
 import pytest
 
 import ledger
-from database import Database, Sql
+from database import Database, Sql, Transaction
 from ledger import Beat, Claimed, LostLease, ManagerCard, Proof
 from models import CANCELLED, COMPLETED, NOTHING, PENDING, WIP
 from tests.factories import MANAGER, claim, ending, make_stale, new_order
@@ -82,6 +83,31 @@ def test_a_beat_of_an_idle_manager_tells_its_state(database: Database) -> None:
     assert manager.silent_ms < 10_000
     assert ledger.renew(database, MANAGER, []) == []
     assert ledger.managers(database)[0].state == "running"
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_a_locked_table_of_orders_makes_no_manager_silent(
+    database: Database, orders: list[Claimed]
+) -> None:
+    """Nor is anything of it taken when the lock is gone: a healthy order would count a crash."""
+    locked, go_on = threading.Event(), threading.Event()
+
+    def maintain(transaction: Transaction) -> None:
+        transaction.run(Sql("LOCK TABLE job_order IN ACCESS EXCLUSIVE MODE"))
+        locked.set()
+        assert go_on.wait(60)
+
+    maintenance = threading.Thread(target=database.write, args=(maintain,))
+    maintenance.start()
+    try:
+        assert locked.wait(20)
+        beats = [Beat(order.id, order.lease) for order in orders]
+        assert ledger.renew(database, MANAGER, beats) == []
+        assert ledger.managers(database)[0].silent_ms < 10_000
+    finally:
+        go_on.set()
+        maintenance.join()
+    assert ledger.rescue(database, 60_000, "another") == []
 
 
 def test_the_answer_tells_which_leases_are_lost_and_to_what(

@@ -11,6 +11,7 @@ from database import Database, Sql
 from ledger import retention
 from ledger.orders import KeySpent
 from ledger.retention import FIRST_BATCH, Sweep
+from ledger.workers import WorkerReport, report_workers
 from models import CANCELLED, COMPLETED, FAILED, RETRIEVED
 from tests.factories import claim, new_order
 from tests.ledger import troubles
@@ -140,10 +141,14 @@ def test_managers_that_ended_a_day_ago_go(database: Database) -> None:
         troubles.manager(database, name)
     submitted(database, 1)
     claim(database, "holds")
+    for name in ("alive", "stopped"):
+        idle = WorkerReport(f"{name}/1", "idle", "thread", 0.0, 1.0, 0, 0, None)
+        report_workers(database, name, [idle])
     for name, hours in (("stopped", 25), ("lost", 23), ("holds", 25)):
         lose(database, name, hours * HOUR)
     assert swept(database) == {"managers": 1}
     assert {row.id for row in ledger.managers(database)} == {"alive", "lost", "holds"}
+    assert database.read(Sql("SELECT id FROM worker")) == [("alive/1",)], "its workers go with it"
 
 
 def test_a_lost_manager_is_told_of_for_ten_minutes_at_least(database: Database) -> None:

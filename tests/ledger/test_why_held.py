@@ -64,10 +64,19 @@ def test_its_holder_is_silent(database: Database) -> None:
     manager(database, "m2")
     order = begun(database)
     backdate(database, UNTOUCHED, order, 12_000)
+    silence(database, "m1", 16_000)
     assert codes(database, order) == ["holder_silent", "running"]
     one = told(database, order, "holder_silent")
     assert one.facts["silent_ms"] >= 12_000
     assert one.facts["taken_back_on"] == ledger.find(database, order).last_updated + STALE_MS
+
+
+def test_its_holder_beats_but_could_not_renew_it(database: Database) -> None:
+    manager(database)
+    order = begun(database)
+    backdate(database, UNTOUCHED, order, 2 * STALE_MS)
+    assert codes(database, order) == ["row_locked", "running"]
+    assert "beats, but could not renew it" in told(database, order, "row_locked").message
 
 
 def test_right_after_a_death_without_survivors_the_reasons_agree(database: Database) -> None:
@@ -108,14 +117,6 @@ def test_its_holder_is_stale_and_nobody_is_there_to_take_it_back(database: Datab
     manager(database, "m2")
     assert codes(database, order) == ["holder_stale", "running"]
     assert len(ledger.rescue(database, STALE_MS, "m2")) == 1, "as it said"
-
-
-def test_a_living_holder_does_not_renew_it(database: Database) -> None:
-    manager(database)
-    manager(database, "m2")
-    order = begun(database)
-    backdate(database, UNTOUCHED, order, STALE_MS + 1)
-    assert codes(database, order) == ["holder_stale", "running"]
 
 
 def test_its_holder_is_gone(database: Database) -> None:

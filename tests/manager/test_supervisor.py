@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import signal
 import threading
 import time
@@ -184,6 +185,10 @@ def test_these_signals_ask_for_a_stop(database: Database, number: signal.Signals
         # Whoever runs the tests may ignore it.
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
         supervisor.handle_signals()
+        child = os.fork()
+        if child == 0:  # what a job forks is no manager
+            os._exit(signal.getsignal(number) == supervisor._signalled)
+        assert os.waitpid(child, 0)[1] == 0
         signal.raise_signal(number)
         assert supervisor.run() == 0
     finally:
