@@ -31,7 +31,8 @@ def test_a_hundred_killed_children_leave_nothing(stage: Stage) -> None:
     stage.children.close(0)
     assert kinds == [CRASHED, CRASHED, TIMED_OUT, HANDED_BACK] * ROUNDS
     assert not stage.family()
-    assert after[:-1] == before[:-1]
+    # Less may be held: what earlier tests left is let go meanwhile.
+    assert all(now <= was for now, was in zip(after[:-1], before[:-1], strict=True))
     assert after[-1] - before[-1] < ROOM_MB
 
 
