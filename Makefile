@@ -23,7 +23,7 @@ run: environment ## set up and run everything on http://127.0.0.1:8000
 	@$(BIN)/python scripts/run_local.py
 
 test: environment-dev lint types ## set up, lint, check types, run every test (ARGS='-k name' for some)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(strip $(TESTS) $(ARGS))
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(strip $(TESTS) $(ARGS))
 
 lint: environment-dev ## check format and lint
 	$(BIN)/ruff format --check --quiet .
