@@ -2,6 +2,7 @@
 
 from api.routes import (
     add,
+    dashboard,
     events,
     health,
     job,
@@ -30,5 +31,6 @@ BLUEPRINTS = (
     metrics.bp,
     health.bp,
     tasks.bp,
+    dashboard.bp,
     workers.status_bp,
 )
