@@ -32,6 +32,13 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
+def database_url(sqlite_template: Path, tmp_path: Path) -> str:
+    """A migrated SQLite file. That both databases answer the same is what the tests of the API
+    show; the page sees only the answers."""
+    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'capataz.db')}"
+
+
+@pytest.fixture
 def site(database_url: str, tmp_path: Path) -> Iterator[Site]:
     """An empty database, and processes that end with the test."""
     opened = Site(database_url, tmp_path)

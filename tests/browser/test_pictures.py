@@ -6,7 +6,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import pytest
 from playwright.sync_api import Browser, expect
 
 from tests.browser.window import Window
@@ -14,14 +13,6 @@ from tests.crash.harness import Site
 
 SIZES = {"wide": (1360, 900), "phone": (390, 844)}
 PAGES = ("overview", "orders", "orders/ID", "submit", "queues", "workers", "schedules", "events")
-
-
-@pytest.fixture
-def database_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """What a page looks like does not hang on the database."""
-    path = tmp_path / "capataz.db"
-    path.write_bytes(sqlite_template.read_bytes())
-    return f"sqlite:///{path}"
 
 
 def _life(site: Site, window: Window) -> str:

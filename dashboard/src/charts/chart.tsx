@@ -46,7 +46,7 @@ export function ChartPanel(props: Props) {
   return (
     <div className={props.className}>
       <Panel title={props.title} aside={aside}>
-        {isEmpty ? <div className="chart"><Note title={t("nothingYet")}>{props.empty && <p>{props.empty}</p>}</Note></div>
+        {isEmpty ? <div className="chart empty"><Note title={t("nothingYet")}>{props.empty && <p>{props.empty}</p>}</Note></div>
           : table ? <Figures {...props} /> : <Drawing {...props} />}
       </Panel>
     </div>
@@ -95,7 +95,7 @@ function dataset(line: Line, nth: number, kind: string) {
   const last = line.values.length - 1;
   return {
     label: line.label, data: line.values, borderColor: colour, backgroundColor: `${colour}38`,
-    fill: kind === "area" ? (nth ? "-1" : "origin") : false, borderWidth: 1.6, pointRadius: 0, pointHitRadius: 8, tension: 0.15, spanGaps: false,
+    fill: kind === "area" ? (nth ? "-1" : "origin") : false, borderWidth: 1.6, pointRadius: line.values.length < 3 ? 2 : 0, pointHitRadius: 8, tension: 0.15, spanGaps: false,
     // The last minute has not ended.
     segment: kind === "area" ? { borderDash: (at: { p1DataIndex: number }) => (at.p1DataIndex === last ? [3, 3] : undefined) } : {},
   };

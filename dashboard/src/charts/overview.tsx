@@ -37,7 +37,6 @@ function FromSeries({ series }: { series: Series }) {
         { label: t("run"), values: series.processed.map((one) => one.runMs?.p95 ?? null), colour: COLOURS[1]! },
       ],
     };
-    // eslint-disable-next-line
   }, [series, t, f]);
   const hour = t("lastHour");
   return (

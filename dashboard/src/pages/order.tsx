@@ -116,7 +116,7 @@ function History({ rows }: { rows: Attempt[] }) {
       {rows.map((one) => (
         <li key={one.lease}>
           <strong>{t("attempt", { n: one.number })}</strong>
-          <span className={`status s-${one.outcome === "error" ? "failed" : one.outcome === "running" ? "wip" : one.outcome}`}>{named(one.outcome)}</span>
+          <span className={`status s-${one.outcome === "error" ? "failed" : one.outcome === "running" ? "wip" : one.outcome}`}>{named(one.outcome).toLowerCase()}</span>
           <span>
             {one.startedOn && f.moment(one.startedOn)}
             {one.startedOn && one.endedOn && ` · ${span(Date.parse(one.endedOn) - Date.parse(one.startedOn))}`} <span className="mono quiet">{one.worker}</span>

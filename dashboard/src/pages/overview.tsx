@@ -25,7 +25,7 @@ export function Overview() {
       <Panel title={t("newest")} aside={<a href={link("orders")}>{t("seeAll")}</a>}>
         <Loaded of={orders}>
           {(page) => (page.items.length ? (
-            <div className="scroll"><table data-testid="newest"><thead><tr><OrderHeads /></tr></thead>
+            <div className="scroll" tabIndex={0}><table data-testid="newest"><thead><tr><OrderHeads /></tr></thead>
               <tbody>{page.items.map((one) => <tr key={one.jobId}><OrderCells of={one} /></tr>)}</tbody></table></div>
           ) : <NoOrders />)}
         </Loaded>

@@ -57,7 +57,7 @@ function Rows({ rows, steer }: { rows: Queue[]; steer: (path: string) => void })
   const f = useFormats();
   const figure = (value: number | string | undefined) => (value === undefined ? "–" : typeof value === "string" ? value : f.number(value));
   return (
-    <div className="scroll">
+    <div className="scroll" tabIndex={0}>
       <table data-testid="queues">
         <thead><tr><th>{t("queue")}</th><th>{t("state")}</th><th className="num">{t("depth")}</th><th className="num">{t("scheduled")}</th><th className="num">{t("inFlight")}</th>
           <th className="num">{t("oldest")}</th><th className="num">{t("managers")}</th><th>{" "}</th></tr></thead>

@@ -41,7 +41,7 @@ function Rows({ rows, act }: { rows: Schedule[]; act: (one: Schedule, what: stri
   const t = useWords();
   const f = useFormats();
   return (
-    <div className="scroll">
+    <div className="scroll" tabIndex={0}>
       <table data-testid="schedules">
         <thead><tr><th>{t("name")}</th><th>{t("enabled")}</th><th>{t("when")}</th><th>{t("type")}</th><th>{t("queue")}</th><th>{t("lastFire")}</th><th>{t("nextRuns")}</th><th>{" "}</th></tr></thead>
         <tbody>

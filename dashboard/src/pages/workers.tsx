@@ -15,7 +15,7 @@ export function WorkersPage() {
       </Panel>
       <Panel title={t("managers")}>
         {workers ? (
-          <div className="scroll">
+          <div className="scroll" tabIndex={0}>
             <table>
               <thead><tr><th>{t("manager")}</th><th>{t("state")}</th><th>{t("host")}</th><th className="num">PID</th><th>{t("version")}</th>
                 <th className="num">{t("slots")}</th><th>{t("transport")}</th><th>{t("serves")}</th><th>{t("proof")}</th><th>{t("started")}</th><th>{t("heartbeat")}</th></tr></thead>

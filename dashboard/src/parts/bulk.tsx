@@ -31,7 +31,6 @@ export function BulkDialog({ wanted, onClose }: { wanted: Wanted; onClose: () =>
       gone = true;
     };
     // Counted once, when the dialog opens.
-    // eslint-disable-next-line
   }, []);
   const isSure = action !== "delete" || typed === String(total);
   const go = async () => {

@@ -19,7 +19,7 @@ function One({ of, text, bad, set }: { of: Field; text: string; bad: string | un
   const common = { id, className: `field ${bad ? "bad" : ""}`, value: text, "aria-invalid": Boolean(bad), "aria-describedby": `${id}-more` };
   return (
     <div>
-      <label htmlFor={id}>{of.name}{of.required && <span className="quiet"> {t("required")}</span>}</label>
+      <label className="name" htmlFor={id}>{of.name}{of.required && <span className="quiet"> {t("required")}</span>}</label>
       {of.kind === "switch" ? <input id={id} type="checkbox" checked={text === "true"} onChange={(e) => set(String(e.target.checked))} style={{ justifySelf: "start" }} />
         : of.kind === "choice" ? <select {...common} onChange={(e) => set(e.target.value)}><option value="" />{of.choices.map((one) => <option key={write(one)} value={write(one)}>{write(one)}</option>)}</select>
         : of.kind === "json" ? <textarea {...common} rows={4} spellCheck={false} onChange={(e) => set(e.target.value)} />

@@ -10,7 +10,7 @@ export function WorkerTable({ rows }: { rows: Worker[] }) {
   const f = useFormats();
   if (!rows.length) return <Note title={t("noWorkers")}><p>{t("noWorkersHint")}</p></Note>;
   return (
-    <div className="scroll">
+    <div className="scroll" tabIndex={0}>
       <table data-testid="workers">
         <thead>
           <tr>
@@ -44,7 +44,7 @@ export function EventTable({ rows }: { rows: EventItem[] }) {
   const f = useFormats();
   if (!rows.length) return <Note title={t("noEvents")} />;
   return (
-    <div className="scroll">
+    <div className="scroll" tabIndex={0}>
       <table data-testid="events">
         <thead><tr><th>{t("time")}</th><th>{t("event")}</th><th>{t("description")}</th></tr></thead>
         <tbody>
@@ -52,7 +52,7 @@ export function EventTable({ rows }: { rows: EventItem[] }) {
             <tr key={one.id}>
               <td title={one.timestamp}>{f.moment(one.timestamp)}</td>
               <td>{named(one.event)}</td>
-              <td className="wide">{one.job ? <a href={link("orders", one.job)}>{one.description}</a> : one.description}</td>
+              <td className="wide">{one.job ? <a className="calm" href={link("orders", one.job)}>{one.description}</a> : one.description}</td>
             </tr>
           ))}
         </tbody>
