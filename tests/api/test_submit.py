@@ -16,7 +16,7 @@ from database import Database
 from jobs import registry
 from models import PRIORITIES
 from settings import Settings
-from tests.api.calls import SUM, submit, submitted
+from tests.api.calls import SUM, fields_of, submit, submitted
 
 
 def test_an_accepted_order_is_in_the_table_and_in_the_answer(
@@ -174,3 +174,10 @@ def test_every_order_of_the_largest_batch_is_accepted(
 def test_the_application_starts_nothing_before_its_first_submit(app: Flask) -> None:
     assert services(app).committer._thread is None
     assert services(app).waiter._thread is None
+
+
+def test_a_copy_names_the_order_that_it_runs_again(client: FlaskClient) -> None:
+    first = submitted(client)
+    second = submitted(client, copyOf=first)
+    assert client.get(f"/api/v1/jobs/{second}").json["copyOf"] == first  # type: ignore[index]
+    assert fields_of(submit(client, {**SUM, "copyOf": "first"})) == {"/copyOf"}

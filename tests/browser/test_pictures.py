@@ -37,7 +37,7 @@ def test_every_page_in_both_themes_and_at_the_width_of_a_phone(
     found: list[str] = []
     for theme in ("light", "dark"):
         for size, (width, height) in SIZES.items():
-            window.page.emulate_media(color_scheme=theme)  # type: ignore[arg-type]
+            window.page.emulate_media(color_scheme=theme)
             window.page.set_viewport_size({"width": width, "height": height})
             for place in PAGES:
                 name = f"{place.replace('/ID', '-detail')}-{theme}-{size}"

@@ -37,6 +37,21 @@ def test_a_failing_order_shows_its_attempts_and_is_retried(site: Site, window: W
     expect(_attempts(window)).to_have_count(4)
 
 
+def test_an_order_runs_again_with_another_payload_as_one_of_its_own(
+    site: Site, window: Window
+) -> None:
+    site.manager()
+    first = window.submit("add", {"num1": 1, "num2": 2})
+    window.go(f"orders/{first}")
+    window.page.get_by_role("link", name="Run again").click()
+    window.page.get_by_label("num2").fill("40")
+    window.page.get_by_role("button", name="Submit order").click()
+    expect(window.page.get_by_test_id("sum")).to_have_text("41")
+    (second, _) = window.ask("GET", "/api/v1/jobs")["items"]
+    assert second["copyOf"] == first
+    assert window.ask("GET", f"/api/v1/jobs/{first}")["payload"] == {"num1": 1, "num2": 2}
+
+
 def test_a_running_order_is_cancelled_from_the_list(site: Site, window: Window) -> None:
     site.manager()
     job = window.submit("sleep", {"seconds": 600})

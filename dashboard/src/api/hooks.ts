@@ -34,11 +34,12 @@ export function useResource<T>(path: string | null, everyMs = 0, onMoves = false
       });
     return () => stop.abort();
   }, [path, asked]);
+  const isMissing = problem?.status === 404;
   useEffect(() => {
-    if (!everyMs || paused) return undefined;
+    if (!everyMs || paused || isMissing) return undefined;
     const timer = setInterval(() => !document.hidden && reload(), everyMs);
     return () => clearInterval(timer);
-  }, [everyMs, paused, reload]);
+  }, [everyMs, paused, isMissing, reload]);
   useEffect(() => {
     if (!onMoves || paused || !moves) return undefined;
     const timer = setTimeout(reload, Math.max(0, last.current + 1_000 - Date.now()));

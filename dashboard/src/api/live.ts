@@ -22,6 +22,8 @@ export interface LiveState {
 }
 
 const POLL_MS = 2_000;
+// A stream with nothing to tell beats every 15 s.
+export const BEAT_MS = 20_000;
 const SILENCE_MS = 40_000;
 const AGAIN_MS = 1_000;
 const NO_STREAM_MS = 60_000;
@@ -74,10 +76,10 @@ export function start(): void {
   if (channel) channel.onmessage = (message: MessageEvent<Frame>) => accept(message.data);
   void poll();
   setInterval(() => {
-    const quiet = state.updated === null || Date.now() - state.updated > POLL_MS * 2;
-    // The stream tells the figures only when they change; a look now and then keeps them honest.
-    if (state.mode !== "stream" || quiet) void poll();
+    const age = state.updated === null ? Infinity : Date.now() - state.updated;
+    if (state.mode !== "stream" || age > BEAT_MS) void poll();
   }, POLL_MS);
+  document.addEventListener("visibilitychange", () => state.mode !== "stream" && void poll());
   if (navigator.locks) {
     void navigator.locks.request("capataz-stream", async () => {
       leads = true;

@@ -21,7 +21,7 @@ export const es: Record<Word, string> = {
   heartbeat: "Último latido", state: "Estado", kind: "Clase", ago: "hace {time}", now: "ahora",
   inTime: "en {time}", cpuChart: "CPU por trabajador, %", ramChart: "Memoria por trabajador, MB",
   minuteChart: "Procesadas por minuto", typeChart: "Tipos", timesChart: "Espera y ejecución, p95",
-  wait: "espera", run: "ejecución", others: "otros", sinceOpened: "desde que se abrió esta página",
+  wait: "espera", run: "ejecución", others: "otros", sinceOpened: "desde la apertura",
   lastHour: "última hora", asTable: "Tabla", asChart: "Gráfico",
   noSeries: "Este servidor no guarda historia para gráficos. Este empieza al abrir la página.",
   noTypes: "Este servidor no da la proporción de tipos.",

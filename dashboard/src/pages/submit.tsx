@@ -97,7 +97,7 @@ function OrderForm({ kind, source }: { kind: JobType; source: OrderDetail | null
     setBusy(true);
     try {
       // One key for each press, so that a repeat of the browser's makes no second order.
-      setMade(await send<Order>("POST", "/api/v1/jobs", body(kind.type, value, options), { "Idempotency-Key": unique() }));
+      setMade(await send<Order>("POST", "/api/v1/jobs", body(kind.type, value, options, source?.jobId), { "Idempotency-Key": unique() }));
       refresh();
     } catch (error) {
       setBad(errorsOf(error));
@@ -148,8 +148,8 @@ function Outcome({ id }: { id: string }) {
   );
 }
 
-function body(type: string, payload: Json, options: Options): Json {
-  const found: { [name: string]: Json } = { type, payload };
+function body(type: string, payload: Json, options: Options, copyOf?: string): Json {
+  const found: { [name: string]: Json } = { type, payload, ...(copyOf ? { copyOf } : {}) };
   for (const name of ["queue", "priority"] as const) if (options[name].trim()) found[name] = options[name].trim();
   for (const name of ["delay", "maxAttempts"] as const) {
     const text = options[name].trim();

@@ -2,7 +2,7 @@
 import { Button } from "@mantine/core";
 import type { ReactNode } from "react";
 import { Problem } from "../api/http";
-import { refresh } from "../api/live";
+import { BEAT_MS, refresh } from "../api/live";
 import { type Resource, useLive } from "../api/hooks";
 import { span, useNow } from "../format";
 import { useWords } from "../i18n";
@@ -56,9 +56,9 @@ export function Loaded<T>({ of, path, children }: { of: Resource<T>; path?: stri
 export function StaleBar() {
   const t = useWords();
   const now = useNow();
-  const { updated, problem, paused } = useLive();
+  const { mode, updated, problem, paused } = useLive();
   const age = updated === null ? 0 : now - updated;
-  const isStale = age > STALE_MS && !paused;
+  const isStale = age > (mode === "stream" ? BEAT_MS + STALE_MS : STALE_MS) && !paused;
   if (!problem && !isStale) return null;
   const told = problem?.status ? `${problem.status}: ${problem.message}` : problem ? t("offline") : "";
   return (
