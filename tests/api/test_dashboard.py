@@ -41,10 +41,10 @@ def test_the_page_is_asked_for_anew_and_its_parts_are_kept(
     assert page.headers["Cache-Control"] == "no-cache"
     etag = page.headers["ETag"]
     assert client.get("/", headers={"If-None-Match": etag}).status_code == 304
-    part = client.get("/assets/index-1.js")
+    part = client.get("/assets/index-1.js", buffered=True)
     assert (part.text, part.mimetype) == ("1", "text/javascript")
     assert "immutable" in part.headers["Cache-Control"]
-    small = client.get("/assets/index-1.js", headers={"Accept-Encoding": "gzip"})
+    small = client.get("/assets/index-1.js", headers={"Accept-Encoding": "gzip"}, buffered=True)
     assert small.headers["Content-Encoding"] == "gzip"
     assert small.mimetype == "text/javascript"
     assert gzip.decompress(small.data) == b"1"
