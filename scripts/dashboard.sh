@@ -11,7 +11,7 @@ die() {
 }
 
 has_node() {
-    command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20)' 2>/dev/null
+    command -v npm >/dev/null && node -e 'process.exit(Number(process.versions.node.split(".")[0]) < 20 ? 1 : 0)' 2>/dev/null
 }
 
 install() {
@@ -43,7 +43,7 @@ build-if-node)
     fi
     ;;
 test)
-    has_node || die 'Node 20 or newer is needed: on Debian, from nodesource or a newer release.'
+    has_node || die 'Node 20 or newer is needed.'
     install
     build
     npm run --silent test
