@@ -262,6 +262,9 @@ class JobSubmission(Body):
     max_silence: Seconds | None = Field(None, description="seconds without progress")
     tags: list[Tag] = Field(default_factory=list, max_length=20)
     callback_url: str | None = Field(None, pattern=r"^https?://[!-~]+$", max_length=2_000)
+    copy_of: Annotated[str, BeforeValidator(_event_job)] | None = Field(
+        None, description="the id of the order that this one runs again, perhaps changed"
+    )
 
     @field_validator("delay")
     @classmethod
