@@ -24,7 +24,7 @@ run: environment dashboard-if-node ## set up and run everything on http://127.0.
 	@$(BIN)/python scripts/run_local.py
 
 test: environment-dev lint types dashboard-test chromium ## set up, lint, check types, run every test (ARGS='-k name' for some)
-	$(BIN)/python -m pytest -n auto --dist loadfile $(strip $(TESTS) $(ARGS))
+	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(strip $(TESTS) $(ARGS))
 
 dashboard: ## build the dashboard, which `/` serves; needs Node 20 or newer
 	@scripts/dashboard.sh build
