@@ -1,7 +1,8 @@
 # `make run` and `make test` do all their set-up themselves; `make` alone lists every command.
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint format types bench lock upgrade environment environment-dev
+.PHONY: help run test lint format types bench lock upgrade environment environment-dev \
+	dashboard dashboard-if-node dashboard-test screenshots chromium
 
 BIN := .venv/bin
 # More than two cores need: most tests wait for something, a death, a deadline or another process.
@@ -21,11 +22,17 @@ COMPILE := UV_CUSTOM_COMPILE_COMMAND='make lock' $(BIN)/uv pip compile --quiet -
 help: ## list the commands
 	@sed -nE 's/^([a-z-]+):.*## (.*)/make \1@\2/p' Makefile | awk -F@ '{printf "%-14s %s\n", $$1, $$2}'
 
-run: environment ## set up and run everything on http://127.0.0.1:8000
+run: environment dashboard-if-node ## set up and run everything on http://127.0.0.1:8000
 	@$(BIN)/python scripts/run_local.py
 
-test: environment-dev lint types ## set up, lint, check types, run every test (ARGS='-k name' for some)
+test: environment-dev lint types dashboard-test chromium ## set up, lint, check types, run every test (ARGS='-k name' for some)
 	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(strip $(TESTS) $(ARGS))
+
+dashboard: ## build the dashboard, which `/` serves; needs Node 20 or newer
+	@scripts/dashboard.sh build
+
+screenshots: environment-dev dashboard chromium ## pictures of each page of the dashboard, into build/screenshots
+	CAPATAZ_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/browser/test_pictures.py $(ARGS)
 
 lint: environment-dev ## check format and lint
 	$(BIN)/ruff format --check --quiet .
@@ -53,3 +60,12 @@ environment:
 
 environment-dev:
 	@scripts/environment.sh dev
+
+dashboard-if-node:
+	@scripts/dashboard.sh build-if-node
+
+dashboard-test:
+	@scripts/dashboard.sh test
+
+chromium:
+	@scripts/chromium.sh
