@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,17 +14,20 @@ from playwright.sync_api import Browser, Page, sync_playwright
 import models
 from tests.browser.window import Window
 from tests.crash.harness import Site
+from tests.house.project import ROOT
+from tests.servers.chromium import chromium
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+BUILD = ROOT / "scripts" / "dashboard.sh"
 _OFFLINE = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, one for all tests; each has a profile of its own in it."""
+    subprocess.run([BUILD, "build"], check=True)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=CHROMIUM,
+            executable_path=chromium(),
             args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", *_OFFLINE],
         )
         yield started
