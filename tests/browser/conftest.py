@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 import models
 from tests.browser.window import Window
@@ -17,6 +17,7 @@ from tests.crash.harness import Site
 from tests.house.project import ROOT
 from tests.servers.chromium import chromium
 
+VIEWPORT: ViewportSize = {"width": 1360, "height": 900}
 BUILD = ROOT / "scripts" / "dashboard.sh"
 _OFFLINE = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
 
@@ -66,7 +67,7 @@ def nothing_left_behind(browser: Browser) -> None:
 @pytest.fixture
 def window(browser: Browser, site: Site) -> Iterator[Window]:
     """A window on the dashboard of a site with one web process; it must stay free of complaints."""
-    context = browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-GB")
+    context = browser.new_context(viewport=VIEWPORT, locale="en-GB")
     page: Page = context.new_page()
     opened = Window(page, site.api().port)
     yield opened

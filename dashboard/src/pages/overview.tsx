@@ -54,7 +54,7 @@ function Cards() {
   const t = useWords();
   const f = useFormats();
   const { metrics } = useLive();
-  const series = useResource<Series>("/api/v1/series?minutes=5", 10_000);
+  const series = useResource<Series>("/api/v1/series?minutes=60", 10_000);
   if (!metrics) return <div className="cards"><Skeleton rows={2} /></div>;
   const all = metrics.workers.active + metrics.workers.idle;
   const spread = series.data?.runMs;
