@@ -1,4 +1,4 @@
-import "@mantine/core/styles.css";
+import "./mantine.css";
 import "./style.css";
 import { MantineProvider, createTheme } from "@mantine/core";
 import { useEffect } from "react";

@@ -4,26 +4,31 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
 
 import models
 from tests.browser.window import Window
 from tests.crash.harness import Site
+from tests.house.project import ROOT
+from tests.servers.chromium import chromium
 
-CHROMIUM = shutil.which("chromium") or "/usr/bin/chromium"
+VIEWPORT: ViewportSize = {"width": 1360, "height": 900}
+BUILD = ROOT / "scripts" / "dashboard.sh"
 _OFFLINE = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Debian's Chromium, one for all tests; each has a profile of its own in it."""
+    subprocess.run([BUILD, "build"], check=True)
     with sync_playwright() as playwright:
         started = playwright.chromium.launch(
-            executable_path=CHROMIUM,
+            executable_path=chromium(),
             args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", *_OFFLINE],
         )
         yield started
@@ -62,7 +67,7 @@ def nothing_left_behind(browser: Browser) -> None:
 @pytest.fixture
 def window(browser: Browser, site: Site) -> Iterator[Window]:
     """A window on the dashboard of a site with one web process; it must stay free of complaints."""
-    context = browser.new_context(viewport={"width": 1360, "height": 900}, locale="en-GB")
+    context = browser.new_context(viewport=VIEWPORT, locale="en-GB")
     page: Page = context.new_page()
     opened = Window(page, site.api().port)
     yield opened

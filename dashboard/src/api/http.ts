@@ -24,8 +24,10 @@ export function address(path: string): string {
   return new URL(`.${path}`, new URL(".", document.baseURI)).href;
 }
 
-export async function get<T>(path: string, signal?: AbortSignal): Promise<T> {
-  return request<T>("GET", path, undefined, { signal });
+/** `maxAge`: an answer that somebody was given so many seconds ago will do. */
+export async function get<T>(path: string, signal?: AbortSignal, maxAge = 0): Promise<T> {
+  const headers: Record<string, string> = maxAge ? { "Cache-Control": `max-age=${maxAge}` } : {};
+  return request<T>("GET", path, undefined, { signal, headers });
 }
 
 export async function send<T>(
@@ -38,7 +40,7 @@ export async function send<T>(
 }
 
 interface Options {
-  signal?: AbortSignal;
+  signal?: AbortSignal | undefined;
   headers?: Record<string, string>;
 }
 

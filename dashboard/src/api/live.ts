@@ -28,6 +28,9 @@ const SILENCE_MS = 40_000;
 const AGAIN_MS = 1_000;
 const NO_STREAM_MS = 60_000;
 const MOST_EVENTS = 200;
+// Between tabs only: the one that reads the stream has lost it; one that is new asks where it is.
+const LOST: Frame = { event: "lost", id: null, data: "" };
+const HELLO: Frame = { event: "hello", id: null, data: "" };
 
 const state: LiveState = {
   mode: "connecting",
@@ -43,7 +46,7 @@ const state: LiveState = {
 let shown: LiveState = { ...state };
 const listeners = new Set<() => void>();
 let lastId: string | null = null;
-let leads = false;
+let reads = false;
 const channel = typeof BroadcastChannel === "undefined" ? null : new BroadcastChannel("capataz");
 
 export function subscribe(listener: () => void): () => void {
@@ -73,19 +76,22 @@ export function refresh(): void {
 }
 
 export function start(): void {
-  if (channel) channel.onmessage = (message: MessageEvent<Frame>) => accept(message.data);
+  if (channel) channel.onmessage = (message: MessageEvent<Frame>) => listen(channel, message.data);
+  channel?.postMessage(HELLO);
   void poll();
   setInterval(() => {
     const age = state.updated === null ? Infinity : Date.now() - state.updated;
-    if (state.mode !== "stream" || age > BEAT_MS) void poll();
+    if (state.mode !== "stream" || age > BEAT_MS) void poll(1);
   }, POLL_MS);
   document.addEventListener("visibilitychange", () => state.mode !== "stream" && void poll());
   if (navigator.locks) {
-    void navigator.locks.request("capataz-stream", async () => {
-      leads = true;
-      await follow();
-    });
+    void navigator.locks.request("capataz-stream", follow);
   } else void follow();
+}
+
+function listen(others: BroadcastChannel, frame: Frame): void {
+  if (frame.event !== HELLO.event) accept(frame);
+  else if (reads) others.postMessage({ event: "heartbeat", id: lastId, data: "" });
 }
 
 async function follow(): Promise<never> {
@@ -97,7 +103,8 @@ async function follow(): Promise<never> {
       pause = error instanceof Problem && error.status > 0 ? NO_STREAM_MS : AGAIN_MS;
       if (error instanceof Problem && error.status === 503) pause = AGAIN_MS * 10;
     }
-    if (state.mode === "stream") change({ mode: "polling" });
+    reads = false;
+    tell(LOST);
     await new Promise((done) => setTimeout(done, pause));
   }
 }
@@ -108,17 +115,21 @@ async function read(): Promise<void> {
   if (lastId !== null) headers["Last-Event-ID"] = lastId;
   const response = await fetch(address("/api/v1/stream"), { headers, signal: stop.signal });
   if (!response.ok || !response.body) throw new Problem(response.status, response.statusText);
+  reads = true;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const frames = new FrameReader();
   for (;;) {
     const watch = setTimeout(() => stop.abort(), SILENCE_MS);
     const { value, done } = await reader.read().finally(() => clearTimeout(watch));
     if (done) return;
-    for (const frame of frames.take(value)) {
-      accept(frame);
-      if (leads) channel?.postMessage(frame);
-    }
+    frames.take(value).forEach(tell);
   }
+}
+
+/** Take a frame in, and let the other tabs of this browser do so. */
+function tell(frame: Frame): void {
+  accept(frame);
+  channel?.postMessage(frame);
 }
 
 /** Take a frame into what is known. */
@@ -139,6 +150,8 @@ export function accept(frame: Frame): void {
     case "reset":
       change({ ...heard, moves: state.moves + 1, moved: null });
       return void poll();
+    case LOST.event:
+      return void (state.mode === "stream" && change({ mode: "polling" }));
     default:
       return change(heard);
   }
@@ -154,14 +167,14 @@ export function merged(fresh: EventItem[], known: EventItem[]): EventItem[] {
 
 let polling = false;
 
-async function poll(): Promise<void> {
+async function poll(maxAge = 0): Promise<void> {
   if (polling || document.hidden) return;
   polling = true;
   try {
     const [metrics, workers, events] = await Promise.all([
       get<Metrics>("/api/v1/metrics"),
-      get<WorkerPage>("/api/v1/workers"),
-      get<Page<EventItem>>("/api/v1/events?limit=50"),
+      get<WorkerPage>("/api/v1/workers", undefined, maxAge),
+      get<Page<EventItem>>("/api/v1/events?limit=50", undefined, maxAge),
     ]);
     change({
       mode: state.mode === "stream" ? "stream" : "polling",

@@ -8,7 +8,7 @@ import { BAD, COLOURS, ChartPanel, GOOD, type Line } from "./chart";
 const MOST_WORKERS = 8;
 const MOST_TYPES = 6;
 
-export function Charts() {
+export default function Charts() {
   const series = useResource<Series>("/api/v1/series?minutes=60", 10_000);
   const own = useOwnSamples(series.problem?.status === 404);
   return series.data ? <FromSeries series={series.data} /> : <FromHere samples={own} known={series.problem?.status === 404} />;

@@ -45,7 +45,8 @@ export const en = {
   progress: "Progress", copyCurl: "Copy as curl", copied: "Copied", copyId: "Copy id", runAgain: "Run again, edited",
   runAgainHint: "Makes a new order; this one stays as it is.", masked: "Fields shown as *** are not known here: fill them in again.",
   truncated: "Only the beginning is shown", copyOf: "Copy of", runAt: "Due", startedOn: "Started", completedOn: "Ended",
-  owner: "Owner", schedule: "Schedule", traceback: "Traceback", submitted: "Order submitted",
+  owner: "Owner", schedule: "Schedule", traceback: "Traceback", orderSubmitted: "Order submitted", submitted: "submitted", claimed: "claimed",
+ 
   submitOrder: "Submit order", asJson: "As JSON", asForm: "As form", options: "Options", delay: "Delay, s", maxAttempts: "Most attempts",
   timeout: "Time limit, s", required: "required", badJson: "This is not JSON", notNumber: "This is not a number", openOrder: "Open order",
   manager: "Manager", host: "Host", slots: "Most workers", transport: "Transport", version: "Version", serves: "Serves",

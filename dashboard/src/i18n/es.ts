@@ -60,7 +60,7 @@ export const es: Record<Word, string> = {
   masked: "Los campos con *** no se conocen aquí: rellénalos de nuevo.",
   truncated: "Solo se muestra el principio", copyOf: "Copia de", runAt: "Prevista", startedOn: "Empezó",
   completedOn: "Terminó", owner: "Dueño", schedule: "Horario", traceback: "Traza",
-  submitted: "Orden enviada", submitOrder: "Enviar orden", asJson: "Como JSON", asForm: "Como formulario",
+  orderSubmitted: "Orden enviada", submitted: "enviada", claimed: "asignada", submitOrder: "Enviar orden", asJson: "Como JSON", asForm: "Como formulario",
   options: "Opciones", delay: "Retraso, s", maxAttempts: "Máximo de intentos", timeout: "Tiempo límite, s",
   required: "obligatorio", badJson: "Esto no es JSON", notNumber: "Esto no es un número",
   openOrder: "Abrir la orden", manager: "Gestor", host: "Máquina", slots: "Máx. trabajadores",

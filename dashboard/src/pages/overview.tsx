@@ -1,6 +1,6 @@
+import { Suspense, lazy } from "react";
 import { useLive, useResource } from "../api/hooks";
 import type { Order, Page, Series } from "../api/types";
-import { Charts } from "../charts/overview";
 import { span, useFormats } from "../format";
 import { useWords } from "../i18n";
 import { Loaded, Note, Panel, Skeleton } from "../parts/states";
@@ -8,6 +8,8 @@ import { EventTable, OrderCells, OrderHeads, WorkerTable } from "../parts/tables
 import { link } from "../route";
 
 const MOST_WORKERS = 8;
+// A third of all script: what it draws on is laid out without waiting for it.
+const Charts = lazy(() => import("../charts/overview"));
 
 export function Overview() {
   const t = useWords();
@@ -18,7 +20,7 @@ export function Overview() {
     <>
       <div className="page-head"><h1>{t("overview")}</h1></div>
       <Cards />
-      <Charts />
+      <Suspense fallback={<div className="charts-soon" />}><Charts /></Suspense>
       <Panel title={t("workers")} aside={<a href={link("workers")}>{t("seeAll")}{rows.length > MOST_WORKERS && ` (${rows.length})`}</a>}>
         {workers ? <WorkerTable rows={rows.slice(0, MOST_WORKERS)} /> : <Skeleton />}
       </Panel>
@@ -52,7 +54,7 @@ function Cards() {
   const t = useWords();
   const f = useFormats();
   const { metrics } = useLive();
-  const series = useResource<Series>("/api/v1/series?minutes=5", 10_000);
+  const series = useResource<Series>("/api/v1/series?minutes=60", 10_000);
   if (!metrics) return <div className="cards"><Skeleton rows={2} /></div>;
   const all = metrics.workers.active + metrics.workers.idle;
   const spread = series.data?.runMs;

@@ -139,7 +139,7 @@ function Outcome({ id }: { id: string }) {
   return (
     <section aria-live="polite" data-testid="outcome" className="panel">
       <div className="panel-body">
-        <p className="row">{t("submitted")} <OrderLink id={id} /> {order.data && <Status of={order.data.status} />}</p>
+        <p className="row">{t("orderSubmitted")} <OrderLink id={id} /> {order.data && <Status of={order.data.status} />}</p>
         {order.data?.error && <p className="err">{order.data.error.type}: {order.data.error.message}</p>}
         {["completed", "retrieved"].includes(order.data?.status ?? "") && <div className="big-result" data-testid="sum"><Tree value={order.data!.result} /></div>}
         <a href={link("orders", id)}>{t("openOrder")}</a>
