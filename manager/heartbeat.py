@@ -13,6 +13,7 @@ import structlog
 from database import Database, DatabaseAway
 from ledger import Beat, LostLease, Proof, renew
 from manager.assignment import Assignment
+from manager.cleaning import clean
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
 from models import CANCELLED
@@ -162,5 +163,6 @@ def _progress(assignment: Assignment) -> str | None:
         return None
     progress: dict[str, object] = {"percent": latest.percent}
     if latest.message:
-        progress["message"] = latest.message
+        one_line = latest.message.replace("\r\n", " ").replace("\n", " ")
+        progress["message"] = clean(one_line)
     return json.dumps(progress)

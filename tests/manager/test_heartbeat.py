@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
@@ -288,3 +289,27 @@ def test_progress_that_could_not_be_written_is_written_later(
 
     run_calling(hand, job_type, work)
     assert seen == ['{"percent": 50}']
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("nul \x00, \x1b[31mred\x1b[0m", "nul , red"),
+        ("a\tb\nc\r\nd", "a b c d"),
+        ("lone \ud800", "lone \ufffd"),
+        ("10%\r20%", "20%"),
+        ("ñ 日本", "ñ 日本"),
+    ],
+)
+def test_a_message_of_progress_is_one_harmless_line(
+    hand: ByHand, job_type: JobType, said: str, shown: str
+) -> None:
+    seen: list[str] = []
+
+    def call(context: Context) -> None:
+        context.progress(50, said)
+        hand.heartbeat.report_progress()
+        seen.append(ledger.find(hand.database, context.job_id).progress or "")
+
+    run_calling(hand, job_type, call)
+    assert json.loads(seen[0]) == {"percent": 50, "message": shown}
