@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 import ledger
 from database import Sql
@@ -288,3 +290,57 @@ def test_progress_that_could_not_be_written_is_written_later(
 
     run_calling(hand, job_type, work)
     assert seen == ['{"percent": 50}']
+
+
+@pytest.mark.parametrize(
+    ("said", "shown"),
+    [
+        ("nul \x00, \x1b[31mred\x1b[0m", "nul , red"),
+        ("a\tb\nc\r\nd", "a b c d"),
+        ("lone \ud800", "lone \ufffd"),
+        ("10%\r20%", "20%"),
+        ("ñ 日本", "ñ 日本"),
+    ],
+)
+def test_a_message_of_progress_is_one_harmless_line(
+    hand: ByHand, job_type: JobType, said: str, shown: str
+) -> None:
+    seen: list[str] = []
+
+    def call(context: Context) -> None:
+        context.progress(50, said)
+        hand.heartbeat.report_progress()
+        seen.append(ledger.find(hand.database, context.job_id).progress or "")
+
+    run_calling(hand, job_type, call)
+    assert json.loads(seen[0]) == {"percent": 50, "message": shown}
+
+
+def test_what_kept_the_beats_from_coming_through_is_told(
+    unlucky: Unlucky, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    hand = ByHand(unlucky, stale_seconds=0)
+    unlucky.refused = 1
+    with capture_logs() as lines:
+        hand.heartbeat.tick()
+    reason = "refused by the test"
+    assert [(line["event"].partition(";")[0], line["reason"]) for line in lines] == [
+        ("heartbeat missed", reason),
+        ("leases can no longer be trusted", reason),
+    ]
+    hand.heartbeat.tick()
+
+    def hangs(*_given: object) -> list[LostLease]:
+        hand.watchman.tick()
+        return []
+
+    monkeypatch.setattr(heartbeat, "renew", hangs)
+    with capture_logs() as lines:
+        hand.heartbeat.tick()
+        hand.heartbeat.tick()
+        hand.watchman.tick()
+    assert [line["reason"] for line in lines if line["log_level"] == "error"] == [
+        "a heartbeat has had no answer for 0 s",
+        "a heartbeat has had no answer for 0 s",
+        "no heartbeat was sent in time: was this process stopped?",
+    ]
