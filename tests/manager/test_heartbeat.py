@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
 from structlog.testing import capture_logs
@@ -19,7 +17,7 @@ from manager import heartbeat
 from manager.outcome import HANDED_BACK
 from models import CANCELLED, COMPLETED, PENDING, WIP
 from tests.factories import make_stale, submit
-from tests.manager.by_hand import ByHand, Unlucky, events
+from tests.manager.by_hand import ByHand, Unlucky, events, run_calling
 from tests.manager.conftest import JobType
 from tests.support import wait_until
 
@@ -28,17 +26,6 @@ AGE = Sql("UPDATE manager SET last_beat = last_beat - 60000")
 
 def row(database: Unlucky) -> ManagerRow:
     return next(m for m in ledger.managers(database) if m.id == "by-hand")
-
-
-def run_calling(
-    hand: ByHand, job_type: JobType, call: Callable[[Context], None], max_attempts: int = 3
-) -> str:
-    """Claim and run an order whose function makes this call while it runs; its id."""
-    name = job_type("tests.calls", call)
-    order_id = submit(hand.database, type=name, payload="{}", max_attempts=max_attempts)
-    hand.claimer.step()
-    assert hand.run_all() == 1
-    return order_id
 
 
 def test_a_beat_renews_the_manager_and_all_it_holds(hand: ByHand, unlucky: Unlucky) -> None:
@@ -274,46 +261,6 @@ def test_a_beat_after_the_sign_off_does_not_bring_the_manager_back(
     ledger.retire(unlucky, "by-hand", "test")
     hand.heartbeat.tick()
     assert row(unlucky).state == "stopped"
-
-
-def test_progress_that_could_not_be_written_is_written_later(
-    hand: ByHand, unlucky: Unlucky, job_type: JobType
-) -> None:
-    seen = []
-
-    def work(context: Context) -> None:
-        context.progress(50)
-        unlucky.refused = 1
-        hand.heartbeat.report_progress()
-        hand.heartbeat.report_progress()
-        seen.append(ledger.find(unlucky, context.job_id).progress)
-
-    run_calling(hand, job_type, work)
-    assert seen == ['{"percent": 50}']
-
-
-@pytest.mark.parametrize(
-    ("said", "shown"),
-    [
-        ("nul \x00, \x1b[31mred\x1b[0m", "nul , red"),
-        ("a\tb\nc\r\nd", "a b c d"),
-        ("lone \ud800", "lone \ufffd"),
-        ("10%\r20%", "20%"),
-        ("ñ 日本", "ñ 日本"),
-    ],
-)
-def test_a_message_of_progress_is_one_harmless_line(
-    hand: ByHand, job_type: JobType, said: str, shown: str
-) -> None:
-    seen: list[str] = []
-
-    def call(context: Context) -> None:
-        context.progress(50, said)
-        hand.heartbeat.report_progress()
-        seen.append(ledger.find(hand.database, context.job_id).progress or "")
-
-    run_calling(hand, job_type, call)
-    assert json.loads(seen[0]) == {"percent": 50, "message": shown}
 
 
 def test_what_kept_the_beats_from_coming_through_is_told(
