@@ -49,6 +49,20 @@ class Settings:
     jobs: tuple[str, ...] = ()
     auth: tuple[str, ...] = ()
     log_format: str = ""
+    sandbox: str = "strict"
+    github_hosts: tuple[str, ...] = ("github.com",)
+    github_owners: tuple[str, ...] = ()
+    github_env: tuple[str, ...] = ()
+    github_network: str = "no"
+    github_builds: str = "no"
+    github_python: str = "/usr/bin/python3"
+    github_index: str = ""
+    github_folder: str = ""
+    github_clone_seconds: float = 60.0
+    github_cpu_seconds: int = 600
+    github_memory_mb: int = 512
+    github_size_mb: int = 256
+    github_output_mb: int = 16
 
     @classmethod
     def from_env(
@@ -260,7 +274,29 @@ def _queues(env: Mapping[str, str]) -> tuple[str, ...]:
     return names
 
 
-_LISTS = ("queues", "jobs", "auth")
+def _github_hosts(env: Mapping[str, str]) -> tuple[str, ...]:
+    hosts: tuple[str, ...] = _names("CAPATAZ_GITHUB_HOSTS")(env)
+    for host in hosts:
+        if not re.fullmatch(rf"(https?://)?{_HOST_NAME}(:[0-9]{{1,5}})?", host):
+            raise SettingsError(
+                f"CAPATAZ_GITHUB_HOSTS has {host!r}: write HOST or http://HOST:PORT"
+            )
+    return hosts
+
+
+def _text(variable: str, pattern: str, remedy: str) -> Any:
+    def read(env: Mapping[str, str]) -> str:
+        text = env[variable].strip()
+        if not re.match(pattern, text):
+            raise SettingsError(f"{variable} is {_shown(text)!r}: write {remedy}")
+        return text
+
+    return read
+
+
+_PATH = ("/", "a path from the root, with / first")
+_SWITCH = ("yes", "no")
+_LISTS = ("queues", "jobs", "auth", "github_hosts", "github_owners", "github_env")
 _DAY = 86_400.0
 _READERS: dict[str, Any] = {
     "database_url": _database_url,
@@ -280,4 +316,18 @@ _READERS: dict[str, Any] = {
     "jobs": _names("CAPATAZ_JOBS"),
     "auth": _names("CAPATAZ_AUTH", AUTHENTICATIONS),
     "log_format": _choice("CAPATAZ_LOG_FORMAT", ("console", "json")),
+    "sandbox": _choice("CAPATAZ_SANDBOX", ("strict", "weak")),
+    "github_hosts": _github_hosts,
+    "github_owners": _names("CAPATAZ_GITHUB_OWNERS"),
+    "github_env": _names("CAPATAZ_GITHUB_ENV"),
+    "github_network": _choice("CAPATAZ_GITHUB_NETWORK", _SWITCH),
+    "github_builds": _choice("CAPATAZ_GITHUB_BUILDS", _SWITCH),
+    "github_python": _text("CAPATAZ_GITHUB_PYTHON", *_PATH),
+    "github_index": _text("CAPATAZ_GITHUB_INDEX", "https?://", "an https:// URL"),
+    "github_folder": _text("CAPATAZ_GITHUB_FOLDER", *_PATH),
+    "github_clone_seconds": _seconds("CAPATAZ_GITHUB_CLONE_SECONDS", 0.1, _DAY),
+    "github_cpu_seconds": _count("CAPATAZ_GITHUB_CPU_SECONDS", 1, 365 * 86_400),
+    "github_memory_mb": _count("CAPATAZ_GITHUB_MEMORY_MB", 32, 1_048_576),
+    "github_size_mb": _count("CAPATAZ_GITHUB_SIZE_MB", 1, 1_048_576),
+    "github_output_mb": _count("CAPATAZ_GITHUB_OUTPUT_MB", 1, 1024),
 }
