@@ -13,10 +13,11 @@ from jobs.sandbox.errors import HostNotAllowed, MalformedUrl, OwnerNotAllowed
 
 EVERYONE = "*"
 MOST_CHARACTERS = 400
+# ASCII only: else some letters of other scripts are taken for small or large ones of these.
 _NAME = r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,98}[A-Za-z0-9_-])?"
 _HOST = r"[A-Za-z0-9](?:[A-Za-z0-9.-]{0,252}[A-Za-z0-9])?(?::[0-9]{1,5})?"
-_URL = re.compile(rf"(https?)://({_HOST})/({_NAME})/({_NAME}?)(\.git)?/?", re.IGNORECASE)
-_ALLOWED = re.compile(rf"(?:(https?)://)?({_HOST})", re.IGNORECASE)
+_URL = re.compile(rf"(https?)://({_HOST})/({_NAME})/({_NAME}?)(\.git)?/?", re.IGNORECASE | re.ASCII)
+_ALLOWED = re.compile(rf"(?:(https?)://)?({_HOST})", re.IGNORECASE | re.ASCII)
 
 
 class Repository(NamedTuple):
@@ -51,7 +52,7 @@ def parse(text: str) -> Repository:
 
 
 def allowed(repository: Repository, hosts: Sequence[str], owners: Sequence[str]) -> Repository:
-    """The repository as it may be fetched: over HTTPS, unless the operator wrote `http://HOST`.
+    """The repository, if it may be fetched: over plain HTTP where the operator wrote `http://HOST`.
 
     Raises `HostNotAllowed` or `OwnerNotAllowed`, naming the setting.
     """
@@ -69,10 +70,9 @@ def allowed(repository: Repository, hosts: Sequence[str], owners: Sequence[str])
             f"repositories of {repository.owner!r} are not run here: allowed owners are {known}; "
             f"the operator names them in CAPATAZ_GITHUB_OWNERS, {EVERYONE} for all"
         )
-    scheme = schemes[repository.host]
-    if scheme == "https" != repository.scheme:
+    if repository.scheme == "http" != schemes[repository.host]:
         raise MalformedUrl("starts with http://, which anybody on the way can change: use https://")
-    return repository._replace(scheme=scheme)
+    return repository
 
 
 def split_host(text: str) -> tuple[str, str]:

@@ -37,7 +37,7 @@ class Bounds:
     output_mb: int
     size_mb: int
     folder: Path
-    files: int = 50_000
+    files: int = 20_000
 
 
 @dataclass(slots=True)

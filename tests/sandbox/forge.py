@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -22,6 +23,8 @@ class Forge:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self.requests: list[str] = []
+        self.gate = threading.Event()
+        self.gate.set()
         self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, folder))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
@@ -63,6 +66,15 @@ class Forge:
         """Run git in the repository that is served."""
         return _git(self._folder / OWNER / f"{name}.git", *words)
 
+    @contextmanager
+    def holding(self) -> Iterator[None]:
+        """Answer nothing meanwhile."""
+        self.gate.clear()
+        try:
+            yield
+        finally:
+            self.gate.set()
+
     def close(self) -> None:
         self._server.shutdown()
         self._thread.join()
@@ -86,6 +98,7 @@ def _handler(forge: Forge, folder: Path) -> type[BaseHTTPRequestHandler]:
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
             forge.requests.append(self.path)
+            forge.gate.wait()
             parts = urlsplit(self.path)
             owner = parts.path.split("/")[1]
             if owner == "moved":
@@ -104,8 +117,9 @@ def _handler(forge: Forge, folder: Path) -> type[BaseHTTPRequestHandler]:
             self.send_response(status)
             for name, text in {**headers, "Content-Length": str(len(body))}.items():
                 self.send_header(name, text)
-            self.end_headers()
-            self.wfile.write(body)
+            with suppress(OSError):  # who asked may be gone
+                self.end_headers()
+                self.wfile.write(body)
 
         def _file(self, path: Path) -> None:
             if path.is_dir():
