@@ -73,7 +73,7 @@ def test_a_program_cannot_change_what_others_get(
 ) -> None:
     code = "import greet\nopen(greet.__file__, 'a').write('x')\n"
     forge.make("spoiler", {"main.py": code, "requirements.txt": "greet==1.0\n"})
-    with pytest.raises(errors.ProgramRaised, match="Read-only file system|denied"):
+    with pytest.raises(errors.ProgramRaised, match=r"Read-only file system|denied"):
         run("spoiler")
 
 
