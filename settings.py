@@ -116,14 +116,10 @@ class Settings:
         return {VARIABLES[f.name]: _shown(getattr(self, f.name)) for f in fields(self)}
 
 
+_PLAIN = ("database_url", "host", "port")
 VARIABLES = {
-    "database_url": "DATABASE_URL",
-    "host": "HOST",
-    "port": "PORT",
-} | {
-    f.name: f"CAPATAZ_{f.name.upper()}"
+    f.name: f.name.upper() if f.name in _PLAIN else f"CAPATAZ_{f.name.upper()}"
     for f in fields(Settings)
-    if f.name not in ("database_url", "host", "port")
 }
 
 

@@ -33,6 +33,11 @@ def _url(text: str) -> str:
 def _argument(text: str) -> str:
     if "\0" in text:
         raise ValueError("must have no NUL in it")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            raise ValueError("must be text that UTF-8 can write") from None
     return text
 
 

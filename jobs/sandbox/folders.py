@@ -83,17 +83,28 @@ def own_folder(base: Path, walls: Walls) -> Iterator[Path]:
     While a run lives it holds a lock, which a kill lets go.
     """
     sweep(base)
-    name = _PREFIX + secrets.token_hex(8)
-    lock = os.open(base / (name + _LOCK), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    name, lock = _locked(base)
     folder = base / name
     try:
-        fcntl.flock(lock, fcntl.LOCK_EX)
         folder.mkdir(mode=0o700)
         walls.own(folder)
         yield folder
     finally:
         remove(folder)
         (base / (name + _LOCK)).unlink(missing_ok=True)
+        os.close(lock)
+
+
+def _locked(base: Path) -> tuple[str, int]:
+    """A new name, and its lock."""
+    while True:
+        name = _PREFIX + secrets.token_hex(8)
+        path = base / (name + _LOCK)
+        lock = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        # Between the two another run may have swept it up.
+        if path.exists():
+            return name, lock
         os.close(lock)
 
 

@@ -18,7 +18,7 @@ from jobs import Context
 from jobs.errors import Cancelled
 from jobs.sandbox.folders import Size, measure
 from jobs.sandbox.text import Stream
-from jobs.sandbox.walls import STRICT, Limits, Room, Walls, rules
+from jobs.sandbox.walls import STRICT, Limits, Room, Walls
 
 TIME, MEMORY, SIZE, OUTPUT = "time", "memory", "size", "output"
 LOOK_SECONDS = 0.1
@@ -72,12 +72,11 @@ class Step:
 
     def run(self, room: Room, limits: Limits, words: Sequence[str]) -> Ended:
         """Run it to its end. Raises `Cancelled` when told to stop, and `OSError`."""
-        filter_fd = rules() if self._walls.level == STRICT else -1
-        passed = [filter_fd] if filter_fd >= 0 else []
+        passed: list[int] = []
         began = time.monotonic()
         try:
             process = subprocess.Popen(  # noqa: S603 (within the walls)
-                self._walls.command(room, limits, words, filter_fd),
+                self._walls.command(room, limits, words, passed),
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.PIPE,
@@ -166,7 +165,8 @@ class Step:
     def _end(self, process: subprocess.Popen[bytes]) -> None:
         """End it with all that it started, and see what there was in the end."""
         others = _family(process.pid) if self._walls.level != STRICT else []
-        if process.poll() is None:
+        # At the weaker level what it started may outlive it.
+        if process.poll() is None or self._walls.level != STRICT:
             with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
         for other in others:

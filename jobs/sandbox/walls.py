@@ -96,16 +96,24 @@ class Walls:
         if self.is_root:
             os.chown(path, self.uid, self.gid, follow_symlinks=False)
 
-    def command(self, room: Room, limits: Limits, words: Sequence[str], rules: int) -> list[str]:
-        """The command that runs `words` within the walls; `rules` is the filter's descriptor."""
+    def command(
+        self, room: Room, limits: Limits, words: Sequence[str], passed: list[int]
+    ) -> list[str]:
+        """The command that runs `words` within the walls; it needs the descriptors that are added
+        to `passed`, which the caller closes."""
         if self.level == WEAK:
             # Outside of a name space of its own, the count would be of all that the user runs.
             own = limits if self.is_root else replace(limits, processes=None)
             return [*self._unshared(room), *own.command(), *words]
         walls = list(self._enclosed(room))
-        if rules >= 0:
-            walls += ["--seccomp", str(rules)]
-        return [self._bwrap, *walls, "--", *limits.command(), *words]
+        filter_ = refusals()
+        if filter_ is not None:
+            passed.append(_readable("filter", filter_))
+            walls += ["--seccomp", str(passed[-1])]
+        # Not on the command line, which everybody on the host can read.
+        passed.append(_readable("walls", b"".join(os.fsencode(wall) + b"\0" for wall in walls)))
+        told = ["--args", str(passed[-1]), "--"]
+        return [self._bwrap, *told, *limits.command(), *words]
 
     def place(self, room: Room, inside: str) -> str:
         """Where a step finds what is at `inside` of its room."""
@@ -188,15 +196,12 @@ class Walls:
         ]
 
 
-def rules() -> int:
-    """A descriptor to read the refused system calls from, or -1 where we know no numbers."""
-    data = refusals()
-    if data is None:
-        return -1
-    source, sink = os.pipe()
-    os.write(sink, data)
-    os.close(sink)
-    return source
+def _readable(name: str, data: bytes) -> int:
+    """A descriptor to read this from."""
+    descriptor = os.memfd_create(name)
+    os.write(descriptor, data)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
 
 
 _ALONE = (

@@ -137,7 +137,7 @@ def test_times_at_the_edge_are_kept(client: FlaskClient, time: str) -> None:
 
 def test_an_unknown_type_is_told_the_known_ones(client: FlaskClient) -> None:
     (error,) = problem(submit(client, {**SUM, "type": "nope"}), 422)["errors"]
-    assert "add, fail, sleep" in error["message"]
+    assert "add, fail, github, sleep" in error["message"]
 
 
 def test_what_is_echoed_is_cut(client: FlaskClient) -> None:

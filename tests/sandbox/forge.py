@@ -25,10 +25,13 @@ class Forge:
         self.requests: list[str] = []
         self.gate = threading.Event()
         self.gate.set()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(self, folder))
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), self._handler(folder))
         self._server.daemon_threads = True
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,))
         self._thread.start()
+
+    def _handler(self, folder: Path) -> type[_Handler]:
+        return type("Handler", (_Handler,), {"forge": self, "folder": folder})
 
     @property
     def host(self) -> str:
@@ -94,70 +97,72 @@ def _git(folder: Path, *words: str) -> str:
     return done.stdout
 
 
-def _handler(forge: Forge, folder: Path) -> type[BaseHTTPRequestHandler]:
-    class Handler(BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            forge.requests.append(self.path)
-            forge.gate.wait()
-            parts = urlsplit(self.path)
-            owner = parts.path.split("/")[1]
-            if owner == "moved":
-                return self._say(301, {"Location": self.path.replace("moved", OWNER)})
-            if owner == "private":
-                return self._say(401, {"WWW-Authenticate": 'Basic realm="private"'})
-            if owner == "broken":
-                return self._say(500, {})
-            if owner == "files":
-                return self._file(folder / parts.path[1:])
-            return self._backend(parts.path, parts.query)
+class _Handler(BaseHTTPRequestHandler):
+    """Git's own program answers, but for owners that stand for a trouble, and for plain files."""
 
-        do_POST = do_GET  # noqa: N815 (the library's name)
+    forge: Forge
+    folder: Path
 
-        def _say(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-            self.send_response(status)
-            for name, text in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(name, text)
-            with suppress(OSError):  # who asked may be gone
-                self.end_headers()
-                self.wfile.write(body)
+    def do_GET(self) -> None:
+        self.forge.requests.append(self.path)
+        self.forge.gate.wait()
+        parts = urlsplit(self.path)
+        owner = parts.path.split("/")[1]
+        if owner == "moved":
+            return self._say(301, {"Location": self.path.replace("moved", OWNER)})
+        if owner == "private":
+            return self._say(401, {"WWW-Authenticate": 'Basic realm="private"'})
+        if owner == "broken":
+            return self._say(500, {})
+        if owner == "files":
+            return self._file(self.folder / parts.path[1:])
+        return self._backend(parts.path, parts.query)
 
-        def _file(self, path: Path) -> None:
-            if path.is_dir():
-                names = sorted(found.name for found in path.iterdir())
-                links = "".join(f'<a href="{name}">{name}</a>' for name in names)
-                self._say(200, {"Content-Type": "text/html"}, links.encode())
-            elif path.is_file():
-                self._say(200, {"Content-Type": "application/octet-stream"}, path.read_bytes())
-            else:
-                self._say(404, {})
+    do_POST = do_GET  # noqa: N815 (the library's name)
 
-        def _backend(self, path: str, query: str) -> None:
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            done = subprocess.run(
-                ["git", "-c", "safe.directory=*", "http-backend"],
-                input=body,
-                env={
-                    "PATH": os.environ["PATH"],
-                    **_QUIET,
-                    "GIT_PROJECT_ROOT": str(folder),
-                    "GIT_HTTP_EXPORT_ALL": "1",
-                    "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
-                    "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
-                    "CONTENT_TYPE": self.headers.get("Content-Type", ""),
-                    "PATH_INFO": path,
-                    "QUERY_STRING": query,
-                    "REQUEST_METHOD": self.command,
-                    "REMOTE_ADDR": "127.0.0.1",
-                },
-                capture_output=True,
-                check=False,
-            )
-            head, _, rest = done.stdout.partition(b"\r\n\r\n")
-            headers = dict(line.split(": ", 1) for line in head.decode().splitlines() if line)
-            status = int(headers.pop("Status", "200").split()[0])
-            self._say(status, headers, rest)
+    def _say(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.send_response(status)
+        for name, text in {**headers, "Content-Length": str(len(body))}.items():
+            self.send_header(name, text)
+        with suppress(OSError):  # who asked may be gone
+            self.end_headers()
+            self.wfile.write(body)
 
-        def log_message(self, *_arguments: object) -> None:
-            """Nobody reads it."""
+    def _file(self, path: Path) -> None:
+        if path.is_dir():
+            names = sorted(found.name for found in path.iterdir())
+            links = "".join(f'<a href="{name}">{name}</a>' for name in names)
+            self._say(200, {"Content-Type": "text/html"}, links.encode())
+        elif path.is_file():
+            self._say(200, {"Content-Type": "application/octet-stream"}, path.read_bytes())
+        else:
+            self._say(404, {})
 
-    return Handler
+    def _backend(self, path: str, query: str) -> None:
+        body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+        done = subprocess.run(
+            ["git", "-c", "safe.directory=*", "http-backend"],
+            input=body,
+            env={
+                "PATH": os.environ["PATH"],
+                **_QUIET,
+                "GIT_PROJECT_ROOT": str(self.folder),
+                "GIT_HTTP_EXPORT_ALL": "1",
+                "GIT_PROTOCOL": self.headers.get("Git-Protocol", ""),
+                "HTTP_CONTENT_ENCODING": self.headers.get("Content-Encoding", ""),
+                "CONTENT_TYPE": self.headers.get("Content-Type", ""),
+                "PATH_INFO": path,
+                "QUERY_STRING": query,
+                "REQUEST_METHOD": self.command,
+                "REMOTE_ADDR": "127.0.0.1",
+            },
+            capture_output=True,
+            check=False,
+        )
+        head, _, rest = done.stdout.partition(b"\r\n\r\n")
+        headers = dict(line.split(": ", 1) for line in head.decode().splitlines() if line)
+        status = int(headers.pop("Status", "200").split()[0])
+        self._say(status, headers, rest)
+
+    def log_message(self, *_arguments: object) -> None:
+        """Nobody reads it."""
