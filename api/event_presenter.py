@@ -138,6 +138,14 @@ def _schedule(item: EventItem) -> str:
     return f"schedule {item.data.get('schedule')}"
 
 
+def _project(item: EventItem) -> str:
+    return f"project {item.data.get('project')}"
+
+
+def _project_changed(item: EventItem) -> str:
+    return f"{_project(item)} changed: {', '.join(item.data.get('fields') or ())}"
+
+
 def _schedule_paused(item: EventItem) -> str:
     reason = item.data.get("reason")
     return f"{_schedule(item)} paused" + (f": {reason}" if reason else "")
@@ -214,4 +222,8 @@ SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "schedule_fired": lambda i: f"{_schedule(i)} fired: {_task(i)}",
     "schedule_run": lambda i: f"{_schedule(i)} run by hand: {_task(i)}",
     "schedule_missed": _schedule_missed,
+    "project_created": lambda i: f"{_project(i)} saved",
+    "project_changed": _project_changed,
+    "project_deleted": lambda i: f"{_project(i)} deleted",
+    "project_run": lambda i: f"{_project(i)} run: {_task(i)}",
 }

@@ -9,7 +9,7 @@ from __future__ import annotations
 from typing import Final
 
 from models.base import OrderId, Table, bind, database
-from models.fleet import Chore, Manager, Schedule, Worker
+from models.fleet import Chore, Manager, Project, Schedule, Worker
 from models.orders import Attempt, Event, Idempotency, JobLog, JobOrder, Queue, Tally
 from models.states import (
     ALL_QUEUES,
@@ -39,6 +39,7 @@ TABLES: Final = (
     Schedule,
     Worker,
     Chore,
+    Project,
 )
 
 __all__ = [
@@ -64,6 +65,7 @@ __all__ = [
     "JobOrder",
     "Manager",
     "OrderId",
+    "Project",
     "Queue",
     "Schedule",
     "Table",
