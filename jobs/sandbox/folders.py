@@ -61,7 +61,7 @@ def measure(folder: Path, most: Size) -> Size:
 def base_folder(setting: str) -> Path:
     """Where runs have their folders: the setting's, or one of this user's among temporary files.
 
-    Raises `SandboxUnavailable` when it is another user's.
+    Raises `SandboxUnavailable` when it is another user's, or out of reach.
     """
     folder = Path(setting or Path(tempfile.gettempdir(), f"capataz-github-{os.geteuid()}"))
     with suppress(FileExistsError):
@@ -73,6 +73,13 @@ def base_folder(setting: str) -> Path:
             f"{folder} is not a folder that only this user may write to: remove it, or name "
             "another in CAPATAZ_GITHUB_FOLDER"
         )
+    # Programs of root's manager are run as nobody, who must get there.
+    for above in folder.resolve().parents if os.geteuid() == 0 else ():
+        if not above.stat().st_mode & 0o001:
+            raise SandboxUnavailable(
+                f"{above} keeps others out, and with them the programs that run in {folder}: name "
+                "a folder that others can enter in CAPATAZ_GITHUB_FOLDER"
+            )
     return folder
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ import pytest
 from jobs import Context
 from jobs.builtin.github import github
 from tests.sandbox.forge import OWNER, Forge
+from tests.servers.debian import find_or_install
 
 CANARY = "canary-4f1d2c"
 
@@ -22,11 +23,15 @@ Run = Callable[..., dict[str, Any]]
 
 
 @pytest.fixture(scope="session", autouse=True)
-def bubblewrap() -> None:
-    """The program is there; root can have it installed."""
-    if shutil.which("bwrap") is None:
-        assert os.geteuid() == 0, "install the package bubblewrap"
-        subprocess.run(["apt-get", "install", "-qy", "bubblewrap"], check=True, timeout=300)
+def programs() -> None:
+    """What a run needs is there; root can have it installed."""
+    for package, path in (("bubblewrap", "bwrap"), ("git", "git"), ("python3", "/usr/bin/python3")):
+        find_or_install(package, partial(_find, path), f"install {package}", nullcontext())
+
+
+def _find(path: str) -> Path | None:
+    found = shutil.which(path)
+    return None if found is None else Path(found)
 
 
 @pytest.fixture(scope="session")

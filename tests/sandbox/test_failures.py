@@ -182,6 +182,22 @@ def test_without_bubblewrap_it_refuses(open_folder: Path) -> None:
         Walls("strict", str(bin_))
 
 
+def test_a_folder_that_is_not_safe(
+    run: Run, forge: Forge, settings: pytest.MonkeyPatch, open_folder: Path
+) -> None:
+    shared = open_folder / "everybody"
+    shared.mkdir()
+    shared.chmod(0o777)
+    settings.setenv("CAPATAZ_GITHUB_FOLDER", str(shared))
+    failing(run, "x", errors.SandboxUnavailable, r"only this user may write to.*GITHUB_FOLDER")
+    closed = open_folder / "closed"
+    (closed / "runs").mkdir(parents=True, mode=0o755)
+    closed.chmod(0o700)
+    if os.geteuid() == 0:
+        settings.setenv("CAPATAZ_GITHUB_FOLDER", str(closed / "runs"))
+        failing(run, "x", errors.SandboxUnavailable, "keeps others out")
+
+
 def test_the_weaker_level_is_told(
     run: Run, forge: Forge, settings: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
