@@ -34,6 +34,10 @@ def _is_to_be_taken(case: Any) -> bool:
 def before_call(_context: Any, case: Any, _kwargs: Any) -> None:
     """Mend what only an earlier answer, or another part of the request, can tell."""
     if not _is_to_be_taken(case):
+        key = (case.headers or {}).get("Idempotency-Key")
+        if isinstance(key, str) and key != key.strip():
+            # On the wire a header has no blanks at its ends, and may be a right one without them.
+            case.headers["Idempotency-Key"] = f"é{key.strip()}"
         return
     if isinstance(case.query, dict):
         case.query.pop("cursor", None)  # an answer's, and bound to its filters
