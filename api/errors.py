@@ -22,6 +22,7 @@ import ledger
 from database import DatabaseAway, RowsLocked, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
 from ledger.bulk import UnknownAction
+from ledger.projects import ProjectExists, UnknownProject
 from ledger.schedules import ScheduleExists, UnknownSchedule
 
 MEDIA_TYPE = "application/problem+json"
@@ -153,6 +154,18 @@ def schedule_exists(name: str) -> ApiError:
     return ApiError(409, f"The name {name} {message}.", [at("/name", message)])
 
 
+def unknown_project(name: str) -> ApiError:
+    """404: no project has this name."""
+    message = "no project has this name: GET /api/v1/projects lists them"
+    return ApiError(404, f"{echo(name)}: {message}.", [of("name", message)])
+
+
+def project_exists(name: str) -> ApiError:
+    """409: there is a project of this name."""
+    message = f"is taken: choose another, or replace that one with PUT /api/v1/projects/{name}"
+    return ApiError(409, f"The name {name} {message}.", [at("/name", message)])
+
+
 def no_result_yet(status: str) -> ApiError:
     """409: the order has not ended, or was cancelled and will never have a result."""
     if status == "cancelled":
@@ -274,6 +287,8 @@ _ANSWERS: dict[type[Exception], Any] = {
     UnknownAction: lambda e: unknown_action(str(e)).get_response(),
     UnknownSchedule: lambda e: unknown_schedule(str(e)).get_response(),
     ScheduleExists: lambda e: schedule_exists(str(e)).get_response(),
+    UnknownProject: lambda e: unknown_project(str(e)).get_response(),
+    ProjectExists: lambda e: project_exists(str(e)).get_response(),
     ledger.KeySpent: lambda e: _problem(409, e, [of(_KEY, str(e))]),
     ledger.KeyReused: lambda e: _problem(422, e, [of(_KEY, str(e))]),
     UnknownType: lambda e: unacceptable("body", type_errors(e)).get_response(),

@@ -145,6 +145,14 @@ def _schedule(item: EventItem) -> str:
     return f"schedule {item.data.get('schedule')}"
 
 
+def _project(item: EventItem) -> str:
+    return f"project {item.data.get('project')}"
+
+
+def _project_changed(item: EventItem) -> str:
+    return f"{_project(item)} changed: {', '.join(item.data.get('fields') or ())}"
+
+
 def _schedule_paused(item: EventItem) -> str:
     reason = item.data.get("reason")
     return f"{_schedule(item)} paused" + (f": {reason}" if reason else "")
@@ -252,4 +260,8 @@ SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "retention_deleted": _retention,
     "audit_found": _audit,
     "levels_corrected": _corrected,
+    "project_created": lambda i: f"{_project(i)} saved",
+    "project_changed": _project_changed,
+    "project_deleted": lambda i: f"{_project(i)} deleted",
+    "project_run": lambda i: f"{_project(i)} run: {_task(i)}",
 }

@@ -32,7 +32,7 @@ class Keyed(Header):
             alias="Idempotency-Key",
             description="a repeat with the same key and body answers the first request again",
             examples=["order-4711"],
-            json_schema_extra={"pattern": "^[!#-~]([ !#-~]{0,253}[!#-~])?$"},
+            json_schema_extra={"pattern": f"^{_KEY.pattern}$"},
         ),
         BeforeValidator(_key),
     ] = None

@@ -89,6 +89,24 @@ class Schedule(Table):
         constraints = [peewee.Check("next_fire > last_fire", name="schedule_forward")]
 
 
+class Project(Table):
+    """A repository saved under a name: the order that runs it."""
+
+    name = peewee.TextField(primary_key=True)
+    payload = peewee.TextField()
+    queue = peewee.TextField()
+    priority = peewee.SmallIntegerField()
+    max_attempts = peewee.IntegerField()
+    timeout_ms = peewee.BigIntegerField()
+    tags = peewee.TextField(null=True)
+    owner = peewee.TextField(default="")
+    created_on = peewee.BigIntegerField()
+    changed_on = peewee.BigIntegerField()
+
+    class Meta:
+        table_name = "project"
+
+
 class Chore(Table):
     """What one manager does for all: who has it, when it is due again, and what is left of it.
 

@@ -192,6 +192,14 @@ JobOrder.add_index(
         where=peewee.SQL("status IN ('failed', 'cancelled')"),
     )
 )
+JobOrder.add_index(
+    JobOrder.index(
+        JobOrder.project,
+        JobOrder.id,
+        name="job_order_project",
+        where=peewee.SQL("project IS NOT NULL"),
+    )
+)
 Event.add_index(Event.index(Event.xid, Event.id, name="event_commit_order"))
 # What is of every order's daily life can be told from its row: only the rest is looked for.
 Event.add_index(

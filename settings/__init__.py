@@ -7,17 +7,14 @@ from __future__ import annotations
 
 import difflib
 import os
-import re
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from settings import github, readers
 from settings.error import SettingsError
-from settings.readers import LISTS, READERS, count
 
 __all__ = ["ROOT", "VARIABLES", "VERSION", "Settings", "SettingsError", "web_processes"]
 
@@ -48,6 +45,20 @@ class Settings:
     webhook_secret: str = ""
     private_networks: tuple[str, ...] = ()
     log_format: str = ""
+    sandbox: str = "strict"
+    github_hosts: tuple[str, ...] = ("github.com",)
+    github_owners: tuple[str, ...] = ()
+    github_env: tuple[str, ...] = ()
+    github_network: str = "no"
+    github_builds: str = "no"
+    github_python: str = "/usr/bin/python3"
+    github_index: str = ""
+    github_folder: str = ""
+    github_clone_seconds: float = 60.0
+    github_cpu_seconds: int = 600
+    github_memory_mb: int = 512
+    github_size_mb: int = 256
+    github_output_mb: int = 16
 
     @classmethod
     def from_env(
@@ -64,7 +75,7 @@ class Settings:
                 k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None
             } | env
         _refuse_unknown(env)
-        values = {f.name: READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
+        values = {f.name: _READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
         settings = cls(**values)
         settings._check(env)
         return settings
@@ -98,39 +109,27 @@ class Settings:
 
     def shown(self) -> dict[str, str]:
         """Every setting under its variable's name, passwords in URLs hidden, for people to read."""
-        shown = {VARIABLES[f.name]: _shown(getattr(self, f.name)) for f in fields(self)}
+        shown = {VARIABLES[f.name]: readers.shown(getattr(self, f.name)) for f in fields(self)}
         if self.webhook_secret:
             shown[VARIABLES["webhook_secret"]] = "***"
         return shown
 
 
+_PLAIN = ("database_url", "host", "port")
 VARIABLES = {
-    "database_url": "DATABASE_URL",
-    "host": "HOST",
-    "port": "PORT",
-} | {
-    f.name: f"CAPATAZ_{f.name.upper()}"
+    f.name: f.name.upper() if f.name in _PLAIN else f"CAPATAZ_{f.name.upper()}"
     for f in fields(Settings)
-    if f.name not in ("database_url", "host", "port")
 }
+
+
+_READERS = readers.READERS | github.READERS
+_LISTS = readers.LISTS + github.LISTS
 
 
 def _given(env: Mapping[str, str], name: str) -> bool:
     text = env.get(VARIABLES[name], "")
     # A list of nothing but a blank was meant to name something: to take it for all would be wrong.
-    return bool(text if name in LISTS else text.strip())
-
-
-def _shown(value: Any) -> str:
-    if isinstance(value, tuple):
-        return ",".join(value)
-    if isinstance(value, float):
-        return f"{value:g}"
-    text = str(value)
-    parts = urlsplit(text) if "://" in text else None
-    if parts is not None and parts.password:
-        text = text.replace(f":{parts.password}@", ":***@")
-    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&#]*", r"\1***", text)
+    return bool(text if name in _LISTS else text.strip())
 
 
 def _refuse_unknown(env: Mapping[str, str]) -> None:
@@ -149,4 +148,4 @@ def web_processes(environ: Mapping[str, str]) -> int:
     """
     if not environ.get("WEB_CONCURRENCY"):
         return 2
-    return int(count("WEB_CONCURRENCY", 1, 64)(environ))
+    return int(readers.count("WEB_CONCURRENCY", 1, 64)(environ))

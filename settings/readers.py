@@ -15,6 +15,19 @@ TRANSPORTS = ("database",)
 AUTHENTICATIONS = ("token", "proxy", "oidc", "none")
 
 
+def shown(value: Any) -> str:
+    """A value for people to read, without the passwords in its URLs."""
+    if isinstance(value, tuple):
+        return ",".join(value)
+    if isinstance(value, float):
+        return f"{value:g}"
+    text = str(value)
+    parts = urlsplit(text) if "://" in text else None
+    if parts is not None and parts.password:
+        text = text.replace(f":{parts.password}@", ":***@")
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&#]*", r"\1***", text)
+
+
 def _database_url(env: Mapping[str, str]) -> str:
     url = env["DATABASE_URL"].strip()
     if url.startswith("postgres://"):

@@ -11,10 +11,13 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import nullcontext
+from functools import partial
 from pathlib import Path
 
 from tests.docs.pages import POSTGRES_URL, Block
 from tests.house.project import ROOT
+from tests.servers.debian import find_or_install
 from tests.support import wait_until
 
 PORT = "8000"
@@ -164,14 +167,21 @@ class Scenario:
 
 def programs(names: Mapping[str, str]) -> str:
     """The folder of these programs (name to Debian package), which are installed if need be."""
-    missing = sorted(package for name, package in names.items() if not shutil.which(name))
-    if missing and os.geteuid() == 0 and shutil.which("apt-get"):
-        for arguments in (["update"], ["install", "-y", "--no-install-recommends", *missing]):
-            subprocess.run(["apt-get", "-q", *arguments], check=False, capture_output=True)
-    paths = {name: shutil.which(name) for name in names}
-    lost = [name for name, path in paths.items() if path is None]
-    assert not lost, f"the pages use {', '.join(lost)}: apt-get install {' '.join(missing)}"
-    return ":".join(str(Path(path).parent) for path in paths.values() if path)
+    paths = [
+        find_or_install(
+            package,
+            partial(_which, name),
+            f"the pages use {name}: as root, 'apt-get install {package}'",
+            nullcontext(),
+        )
+        for name, package in names.items()
+    ]
+    return ":".join(str(path.parent) for path in paths)
+
+
+def _which(name: str) -> Path | None:
+    found = shutil.which(name)
+    return None if found is None else Path(found)
 
 
 def _free_port() -> int:

@@ -21,6 +21,7 @@ from tests import factories
 from tests.api.calls import JSON
 
 PLAN = {"expression": "@daily", "type": "add", "payload": {"num1": 1, "num2": 2}}
+PROJECT = {"url": "https://github.com/capataz/reports"}
 NAME = "nightly"
 
 # What an operation needs an order to be; the others need one that waits.
@@ -66,6 +67,8 @@ def test_the_examples_of_an_operation_run(
         factories.order_in(database, status, id=EXAMPLE_ID)
     if "schedules/{name}" in path:
         client.post("/api/v1/schedules", json=PLAN | {"name": NAME})
+    if "projects/{name}" in path:
+        client.post("/api/v1/projects", json=PROJECT | {"name": "reports"})
     address = path
     for parameter in operation.get("parameters", ()):
         if parameter["in"] == "path":

@@ -1,0 +1,1 @@
+"""Running the programs of strangers: a checkout, an environment, and walls around both."""
