@@ -14,6 +14,7 @@ import os
 import socket
 import ssl
 import threading
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import NamedTuple
@@ -123,15 +124,23 @@ class _Link(http.client.HTTPConnection):
         self.default_port = PORTS[parts.scheme]
         self.target = (parts.path or "/") + (f"?{parts.query}" if parts.query else "")
         self._timeout = seconds
+        self._until = time.monotonic() + seconds
         self.late = False
 
     def connect(self) -> None:
-        """Connect to the first address of the host that answers, all having been judged."""
+        """Connect to the first address of the host that answers, all having been judged.
+
+        A name may have any number of them, and none may answer: they share the time.
+        """
         addresses = resolve(self.host, self.port)
         failure: OSError | None = None
         for address in addresses:
+            left = self._until - time.monotonic()
+            if left <= 0:
+                raise TimeoutError("the time was up before the connection was there")
             try:
-                self.sock = socket.create_connection((address, self.port), self.timeout)
+                place = (address, self.port)
+                self.sock = socket.create_connection(place, min(self.timeout or left, left))
                 break
             except OSError as error:
                 failure = error

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import forks
 from jobs import outbound
+from manager.feed import NAME_SIZE
 from manager.frames import BadFrame, Line
 from manager.prints import Heard, Prints
 from manager.processes import end_marked
@@ -151,9 +152,10 @@ class Cell:
         it is buried.
         """
         self.runs += 1
-        self._prints.begin(heard)
+        name = os.urandom(NAME_SIZE // 2).hex()
+        self._prints.begin(name.encode(), heard)
         try:
-            self._line.send(request)
+            self._line.send(request | {"name": name})
         except OSError:
             self._condemn("it took no order")
         answer = self._next("outcome", told)

@@ -28,7 +28,7 @@ from jobs.context import Context
 from jobs.records import Forgiving
 from manager.assignment import Assignment
 from manager.executor import run
-from manager.feed import MARK
+from manager.feed import NO_RUN, mark
 from manager.frames import Line
 from manager.interpreter_state import InterpreterState
 from manager.outcome import FATAL, SUCCEEDED, Outcome
@@ -47,7 +47,7 @@ _NOT_MORE = {*vars(logging.makeLogRecord({})), "message", "asctime", "job_id", "
 
 
 class Order(NamedTuple):
-    """What a child is told of an order."""
+    """What a child is told of an order; `name` is that of the run."""
 
     id: str
     type: str
@@ -55,6 +55,7 @@ class Order(NamedTuple):
     lease: int
     attempts: int
     timeout_ms: int
+    name: str
 
 
 class Child:
@@ -90,7 +91,7 @@ class Child:
         )
         self._process = ProcessState(self._stacks, self._streams)
         self._interpreter = InterpreterState()
-        self._mark()
+        self._mark(NO_RUN)
         self._line.send({"ready": self._pid, "cpu": self._gauge.cpu_seconds()})
         with contextlib.suppress(EOFError):
             while True:
@@ -122,7 +123,7 @@ class Child:
             "told": told,
             "spent": self._restore(),
         }
-        self._mark()
+        self._mark(order.name.encode())
         try:
             self._line.send({"outcome": outcome, **answer})
         except exact_json.BadJson:
@@ -146,11 +147,11 @@ class Child:
             return str(error) or type(error).__name__
         return ""
 
-    def _mark(self) -> None:
+    def _mark(self, run: bytes) -> None:
         """What is printed from now on is of another run."""
         for stream in self._streams:
             os.set_blocking(stream, True)  # the job may have changed that
-            os.write(stream, MARK)
+            os.write(stream, mark(run))
 
     def _make_context(
         self, job_id: str, attempt: int, lease: int, timeout: float

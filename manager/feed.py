@@ -13,11 +13,17 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-# What comes through the two pipes of a child, and that both told the end of a run.
+# What comes through the two pipes of a child, and which run's end both have told.
 OUT, ERR, END = 1, 2, 3
 
-# A child writes it to both its pipes when a run is over: what follows is the next one's.
-MARK = b"\0capataz: a run is over\0\n"
+# A child writes a mark to both its pipes when a run is over: what follows is the next one's. It
+# bears a name of the run that only its manager and its child know, so that no job ends a run by
+# printing what somebody sent it.
+NAME_SIZE = 32
+_BEGIN, _CLOSE = b"\0capataz: a run is over: ", b"\0\n"
+_SIZE = len(_BEGIN) + NAME_SIZE + len(_CLOSE)
+# Of what comes before the first run.
+NO_RUN = b"-" * NAME_SIZE
 
 # Of each pipe so much waits at most.
 MOST_WAITING = 64 * 1024
@@ -28,6 +34,11 @@ RETRY_SECONDS = 0.02
 
 # Which pipe, how many lines were lost before, and how many bytes come.
 HEAD = struct.Struct(">BII")
+
+
+def mark(name: bytes) -> bytes:
+    """The mark of the run of this name."""
+    return _BEGIN + name + _CLOSE
 
 
 class Feed:
@@ -43,8 +54,9 @@ class Feed:
         self._waiting = {OUT: bytearray(), ERR: bytearray()}
         self._lost = {OUT: 0, ERR: 0}
         self._begun_mark = {OUT: b"", ERR: b""}
-        self._runs = {OUT: 0, ERR: 0}
-        self._ended = 0
+        # The last mark of each pipe, and the one that both have told and that is to go on.
+        self._marked = {OUT: b"", ERR: b""}
+        self._over = b""
         self._frames = b""
         self._next = 0.0
         self._is_open = True
@@ -67,19 +79,21 @@ class Feed:
     def take(self, kind: int, data: bytes) -> None:
         """Take what came through one of the pipes."""
         data = self._begun_mark[kind] + data
-        *ended, data = data.split(MARK)
-        for rest in ended:
-            self._add(kind, rest)
-            self._runs[kind] += 1
-            if min(self._runs.values()) > self._ended:
-                self._end()
-        at = _begin_of_mark(data)
-        self._begun_mark[kind] = data[at:]
-        self._add(kind, data[:at])
+        done, at = 0, data.find(_BEGIN)
+        while 0 <= at <= len(data) - _SIZE:
+            name = data[at + len(_BEGIN) : at + _SIZE - len(_CLOSE)]
+            if data.startswith(_CLOSE, at + _SIZE - len(_CLOSE)):
+                self._add(kind, data[done:at])
+                self._take_mark(kind, name)
+                done = at + _SIZE
+            at = data.find(_BEGIN, max(done, at + 1))
+        begun = at if at >= 0 else _begin_of_mark(data, done)
+        self._begun_mark[kind] = data[begun:]
+        self._add(kind, data[done:begun])
 
     def patience(self) -> float:
         """Seconds until there is something to do; infinity when there is nothing."""
-        if not self._is_open or not (self._frames or any(self._waiting.values())):
+        if not self._is_open or not self._has_more():
             return float("inf")
         return max(0.0, self._next - time.monotonic())
 
@@ -96,7 +110,7 @@ class Feed:
         for kind, begun in self._begun_mark.items():
             self._add(kind, begun)
         until = time.monotonic() + seconds
-        while self._is_open and (self._frames or any(self._waiting.values())):
+        while self._is_open and self._has_more():
             self._send()
             if time.monotonic() > until:
                 return
@@ -124,12 +138,16 @@ class Feed:
             self._lost[kind] += waiting.count(b"\n", 0, cut)
             del waiting[:cut]
 
-    def _end(self) -> None:
-        """A run is over, and its manager waits to hear so."""
-        self._ended += 1
-        self.text.clear()
-        self._frames += self._framed() + HEAD.pack(END, 0, 0)
-        self._send()
+    def _take_mark(self, kind: int, name: bytes) -> None:
+        self._marked[kind] = name
+        if self._marked[OUT] == self._marked[ERR]:
+            # A run is over, and its manager waits to hear so.
+            self._over = name
+            self.text.clear()
+            self._send()
+
+    def _has_more(self) -> bool:
+        return bool(self._frames or self._over or any(self._waiting.values()))
 
     def _framed(self) -> bytes:
         frames = b""
@@ -138,6 +156,9 @@ class Feed:
                 frames += HEAD.pack(kind, self._lost[kind], len(waiting)) + waiting
                 self._lost[kind] = 0
                 waiting.clear()
+        if self._over:
+            frames += HEAD.pack(END, 0, NAME_SIZE) + self._over
+            self._over = b""
         return frames
 
     def _send(self) -> None:
@@ -146,6 +167,8 @@ class Feed:
         try:
             while self._frames:
                 self._frames = self._frames[os.write(self._sink, self._frames) :]
+                if self._over and not self._frames:
+                    self._frames = self._framed()
             self._next = time.monotonic() + PAUSE_SECONDS
         except BlockingIOError:
             self._next = time.monotonic() + RETRY_SECONDS
@@ -166,9 +189,9 @@ def _all_in(source: int, most: int) -> Iterator[bytes]:
         yield data
 
 
-def _begin_of_mark(data: bytes) -> int:
+def _begin_of_mark(data: bytes, done: int) -> int:
     """Where at its end a mark has begun that is not there in full."""
-    for length in range(min(len(MARK) - 1, len(data)), 0, -1):
-        if MARK.startswith(data[-length:]):
+    for length in range(min(len(_BEGIN) - 1, len(data) - done), 0, -1):
+        if _BEGIN.startswith(data[-length:]):
             return len(data) - length
     return len(data)

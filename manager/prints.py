@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 
-from manager.feed import END, HEAD
+from manager.feed import END, HEAD, NO_RUN
 
 # A warden that does not say within this time that it has passed on all is in trouble.
 SETTLE_SECONDS = 5.0
@@ -31,7 +31,8 @@ class Prints:
         self._control = control
         self._data = bytearray()
         self._heard: Heard = _unheard
-        self._ended = 0
+        self._run = NO_RUN
+        self._is_over = False
         self._poll = select.poll()
         for end in (feed, control):
             self._poll.register(end, select.POLLIN)
@@ -39,9 +40,10 @@ class Prints:
     def fileno(self) -> int:
         return self._feed.fileno()
 
-    def begin(self, heard: Heard | None) -> None:
-        """A run begins: what it prints goes to `heard`."""
+    def begin(self, run: bytes, heard: Heard | None) -> None:
+        """A run of this name begins: what it prints goes to `heard`."""
         self.listen()
+        self._run, self._is_over = run, False
         self._heard = heard or _unheard
 
     def listen(self) -> bool:
@@ -57,7 +59,7 @@ class Prints:
                 return False
             for kind, lost, text in self._framed(data):
                 if kind == END:
-                    self._ended += 1
+                    self._is_over = self._is_over or text == self._run
                 else:
                     self._heard(kind, lost, text)
 
@@ -65,12 +67,11 @@ class Prints:
         """Wait until all has come that the run printed; False when it cannot be told from what the
         next one would print."""
         until = time.monotonic() + SETTLE_SECONDS
-        while not self._ended and (left := until - time.monotonic()) > 0:
+        while not self._is_over and (left := until - time.monotonic()) > 0:
             if self.wait(left):
                 break
-        ended, self._ended = self._ended, 0
         self._heard = _unheard
-        return ended == 1
+        return self._is_over
 
     def wait(self, seconds: float) -> bool:
         """Take what comes; whether the warden has said something else, or has ended."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import threading
 import time
@@ -177,7 +178,7 @@ class Writer:
             log.info("orders handed back", **_told(back))
         failed = [ending for ending in part if ending.to == FAILED]
         if failed:
-            log.warning("orders failed", **_told(failed))
+            log.warning("orders failed", **_told(failed), errors=_error_types(failed))
         unknown = [ending for ending in part if ending.kind == UNKNOWN_TYPE]
         if unknown:
             log.warning(
@@ -231,3 +232,8 @@ def _told(endings: list[Ending]) -> dict[str, object]:
         "jobs": [ending.id for ending in endings[:MOST_TOLD]],
         "types": sorted({ending.type for ending in endings}),
     }
+
+
+def _error_types(endings: list[Ending]) -> list[str]:
+    found = {json.loads(ending.error)["type"] for ending in endings if ending.error is not None}
+    return sorted(found)[:MOST_TOLD]

@@ -11,9 +11,11 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from functools import partial
 from pathlib import Path
+
+import psutil
 
 from tests.docs.pages import POSTGRES_URL, Block
 from tests.house.project import ROOT
@@ -121,11 +123,11 @@ class Scenario:
             self._stop(name)
 
     def kill(self) -> None:
-        """Leave nothing running, whatever happened."""
+        """Leave nothing running, whatever happened: what a server started may be in a session of
+        its own, and outlive it; but all of it has the path of this place."""
+        wait_until(lambda: not self._killed(), "what the page started has ended", STOP_SECONDS)
         for process in self._servers.values():
-            if process.poll() is None:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
+            process.wait()
 
     def adapted(self, text: str) -> str:
         """A page's text with this machine's port and database."""
@@ -135,6 +137,16 @@ class Scenario:
     def logs(self) -> str:
         """What the servers said, for whoever looks for a mistake."""
         return "".join(f"\n--- {log.name}\n{log.read_text()}" for log in self._logs.glob("*.log"))
+
+    def _killed(self) -> list[psutil.Process]:
+        """Those that are still there; they are killed."""
+        found = []
+        for process in psutil.process_iter():
+            with suppress(psutil.Error):
+                if process.environ().get("PYTHONPATH") == str(self.folder):
+                    process.kill()
+                    found.append(process)
+        return found
 
     def _stop(self, name: str) -> None:
         process = self._servers.get(name)

@@ -14,6 +14,7 @@ import pytest
 from jobs import registry
 from manager.assignment import Assignment
 from manager.children import Children
+from manager.feed import NAME_SIZE, mark
 from manager.order_logs import DROPPED, LOG, STDERR, STDOUT, Line, OrderLogs
 from manager.outcome import CRASHED, HANDED_BACK, SUCCEEDED
 from tests.manager.by_hand import assignment
@@ -102,6 +103,18 @@ def test_all_is_there_when_the_run_is_over_and_none_of_it_twice_or_elsewhere(roo
         text = f"run {number}".encode()
         assert room.texts(speaker, STDOUT) == room.texts(speaker, STDERR) == [text]
     assert room.logs.waiting() == []
+
+
+def test_what_a_client_had_printed_ends_no_run(room: Room) -> None:
+    """A job prints what it was sent; all the same each line is of the order that printed it."""
+    fake = mark(b"1" * NAME_SIZE).decode()
+    for text in ["first", fake.removesuffix("\n"), f"on {fake}and on", "last"] * 3:
+        speaker = order("say", text=text)
+        assert room.children.run(speaker).kind == SUCCEEDED
+        said = f"{text}\n".replace(fake, "").encode().splitlines()
+        assert room.texts(speaker, STDOUT) == room.texts(speaker, STDERR) == said
+    assert room.logs.waiting() == []
+    assert len(room.children._cells) == 1, "one child did all"
 
 
 def test_the_last_words_of_one_that_is_killed_are_heard(room: Room, tmp_path: Path) -> None:

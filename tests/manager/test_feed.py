@@ -10,10 +10,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from manager.feed import END, ERR, MARK, MOST_WAITING, OUT, Feed
+from manager.feed import END, ERR, MOST_WAITING, NAME_SIZE, OUT, Feed, mark
 from manager.prints import Prints
 
 KEEP = 64 * 1024
+NAME, OTHER = b"1" * NAME_SIZE, b"2" * NAME_SIZE
+MARK = mark(NAME)
 
 
 class Ends:
@@ -92,10 +94,37 @@ def test_the_end_of_a_run_goes_on_at_once_when_both_pipes_have_told_it(ends: End
     ends.feed.pass_on()
     ends.feed.take(OUT, b"one\n" + MARK)
     ends.feed.take(ERR, b"of the first")
-    assert (END, 0, b"") not in ends.read()
+    assert ends.read() == []
     ends.feed.take(ERR, MARK)
-    assert ends.read() == [(OUT, 0, b"one\n"), (ERR, 0, b"of the first"), (END, 0, b"")]
+    assert ends.read() == [(OUT, 0, b"one\n"), (ERR, 0, b"of the first"), (END, 0, NAME)]
     assert ends.feed.text == b""
+
+
+@pytest.mark.parametrize("kind", [OUT, ERR])
+def test_a_mark_that_a_job_printed_ends_no_other_run(ends: Ends, kind: int) -> None:
+    """It may be what a client sent; the run's own comes after it, in both pipes."""
+    other = OUT if kind == ERR else ERR
+    ends.feed.take(kind, mark(OTHER) + b"said later\n" + MARK)
+    ends.feed.take(other, b"and here\n")
+    assert (END, 0, NAME) not in ends.send()
+    ends.feed.take(other, MARK)
+    assert ends.send()[-1] == (END, 0, NAME)
+    ends.feed.take(kind, b"of the next\n" + mark(OTHER))
+    ends.feed.take(other, b"of the next, too\n" + mark(OTHER))
+    *texts, end = ends.send()
+    assert sorted(text for _, _, text in texts) == [b"of the next\n", b"of the next, too\n"]
+    assert end == (END, 0, OTHER)
+
+
+def test_a_flood_of_marks_takes_no_room(ends: Ends) -> None:
+    for number in range(20_000):
+        fake = mark(b"%032d" % number)
+        ends.feed.take(OUT, fake)
+        ends.feed.take(ERR, fake)
+    assert len(ends.feed._frames) < 2 * MOST_WAITING
+    ends.feed.take(OUT, MARK)
+    ends.feed.take(ERR, MARK)
+    assert ends.send()[-1] == (END, 0, NAME)
 
 
 def test_what_is_left_of_a_mark_at_the_end_was_none(ends: Ends) -> None:

@@ -8,15 +8,18 @@ from contextlib import suppress
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 import ledger
 from database import DatabaseAway, Sql
+from jobs import Context
 from manager import writer
 from manager.outcome import ERROR, SUCCEEDED, Outcome
 from models import COMPLETED, FAILED, PENDING, WIP
 from tests.factories import submit
 from tests.ledger import evidence
 from tests.manager.by_hand import ByHand, Unlucky, assignment, events
+from tests.manager.conftest import JobType
 
 TALLIED = Sql("SELECT coalesce(sum(n), 0) FROM tally WHERE before = 'wip' AND after = :status")
 
@@ -52,6 +55,30 @@ def test_outcomes_of_all_kinds_go_in_one_batch(unlucky: Unlucky) -> None:
     found = [ledger.find(unlucky, one).status for one in (good, bad, again)]
     assert found == [COMPLETED, FAILED, PENDING]
     assert hand.rung == 1
+
+
+def test_a_line_of_the_log_tells_what_failed_and_how(unlucky: Unlucky, job_type: JobType) -> None:
+    def divide(_context: Context) -> float:
+        return 1 / 0
+
+    hand = ByHand(unlucky, workers=3)
+    ids = [submit(unlucky, type="fail", payload='{"fatal":true}') for _ in range(2)]
+    kind = job_type("tests.divides", divide)
+    ids.append(submit(unlucky, type=kind, payload="{}", max_attempts=1))
+    hand.claimer.step()
+    hand.run_all()
+    with capture_logs() as lines:
+        hand.writer.step()
+    assert lines == [
+        {
+            "event": "orders failed",
+            "log_level": "warning",
+            "n": 3,
+            "jobs": ids,
+            "types": ["fail", kind],
+            "errors": ["Fail", "ZeroDivisionError"],
+        }
+    ]
 
 
 def test_refused_it_is_tried_again_and_recorded_once(hand: ByHand, unlucky: Unlucky) -> None:

@@ -129,6 +129,26 @@ def test_one_that_drips_is_cut() -> None:
             thread.join()
 
 
+def test_a_name_with_many_addresses_has_no_more_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads of a manager must not hang in what a client's own name server says."""
+    outbound.configure("", LOCAL)
+    tried: list[str] = []
+
+    def many(_host: str, port: int, **_: object) -> list[object]:
+        return [(0, 0, 0, "", (f"127.0.0.{number}", port)) for number in range(1, 200)]
+
+    def no_answer(place: tuple[str, int], timeout: float) -> None:
+        tried.append(place[0])
+        threading.Event().wait(timeout)
+        raise TimeoutError
+
+    monkeypatch.setattr(socket, "getaddrinfo", many)
+    monkeypatch.setattr(socket, "create_connection", no_answer)
+    with pytest.raises(outbound.Unreachable):
+        outbound.request("GET", "http://many.example/", seconds=0.05)
+    assert len(tried) < 5, "a wait may end a little early"
+
+
 def deliver(url: str, attempt: int = 1) -> object:
     return webhook(Context("some-id", attempt), url, "j", "add", "completed", 1_700_000_000_123)
 
