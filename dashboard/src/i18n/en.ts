@@ -46,7 +46,6 @@ export const en = {
   runAgainHint: "Makes a new order; this one stays as it is.", masked: "Fields shown as *** are not known here: fill them in again.",
   truncated: "Only the beginning is shown", copyOf: "Copy of", runAt: "Due", startedOn: "Started", completedOn: "Ended",
   owner: "Owner", schedule: "Schedule", traceback: "Traceback", orderSubmitted: "Order submitted", submitted: "submitted", claimed: "claimed",
- 
   submitOrder: "Submit order", asJson: "As JSON", asForm: "As form", options: "Options", delay: "Delay, s", maxAttempts: "Most attempts",
   timeout: "Time limit, s", required: "required", badJson: "This is not JSON", notNumber: "This is not a number", openOrder: "Open order",
   manager: "Manager", host: "Host", slots: "Most workers", transport: "Transport", version: "Version", serves: "Serves",
@@ -57,7 +56,19 @@ export const en = {
   keyGo: "go to", keyMove: "next, previous row",
   keySelect: "select row", keyOpen: "open row", keyAct: "retry, cancel the row", keySearch: "search", keyPause: "pause, resume updates",
   keyHelp: "this help", keyEsc: "close", loadMore: "More",
- 
+  newSchedule: "New schedule", editSchedule: "Edit schedule", timezone: "Time zone", save: "Save", saved: "Saved.",
+  whenHint: "minute hour day month weekday, such as 30 2 * * MON-FRI, or @daily", maxSilence: "Longest silence, s",
+  deleteSure: "Really delete it", noSuchType: "This server does not know this type.", edit: "Edit",
+  retrying: "retrying", retried: "retried", deleted: "deleted", rescued: "rescued", crashed: "crashed",
+  handed_back: "handed back", unknown_type: "unknown type", late_result_discarded: "late result discarded",
+  queue_paused: "queue paused", queue_resumed: "queue resumed", manager_started: "manager started",
+  manager_stopped: "manager stopped", manager_lost: "manager lost", database_away: "database away",
+  worker_added: "worker added", worker_removed: "worker removed", worker_replaced: "worker replaced",
+  worker_lost: "worker lost", schedule_created: "schedule created", schedule_changed: "schedule changed",
+  schedule_deleted: "schedule deleted", schedule_paused: "schedule paused", schedule_resumed: "schedule resumed",
+  schedule_fired: "schedule fired", schedule_run: "schedule run by hand", schedule_missed: "schedule missed",
+  retention_deleted: "deleted by retention", audit_found: "found by the audit",
+  levels_corrected: "figures corrected",
 } as const;
 
 export type Word = keyof typeof en;

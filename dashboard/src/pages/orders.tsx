@@ -8,9 +8,10 @@ import { useFormats } from "../format";
 import { useWords } from "../i18n";
 import { BulkDialog, type Wanted } from "../parts/bulk";
 import { Filters, NAMES } from "../parts/filters";
+import { Pages } from "../parts/pages";
 import { Loaded, Note } from "../parts/states";
 import { OrderCells, OrderHeads } from "../parts/tables";
-import { type Route, link, setValues } from "../route";
+import { type Route, link } from "../route";
 import { NoOrders } from "./overview";
 
 const ACTIONS: Action[] = ["cancel", "retry", "delete"];
@@ -49,17 +50,26 @@ function Tabs({ status, values }: { status: string | null; values: Record<string
   const f = useFormats();
   const { metrics } = useLive();
   const kept = Object.fromEntries(Object.entries(values).filter((one): one is [string, string] => Boolean(one[1])));
-  // The counts are of all orders, so they are not shown where a filter would make them wrong.
-  const count = (name: string | null) => (metrics && !Object.keys(kept).length ? f.number(countOf(metrics, name)) : "");
+  const isFiltered = Object.keys(kept).length > 0;
   return (
     <nav className="tabs" aria-label={t("status")}>
-      {[null, ...STATUSES].map((one) => (
-        <a key={one ?? ""} href={link("orders", null, { ...kept, ...(one ? { status: one } : {}) })} aria-current={status === one ? "true" : undefined}>
-          {t(one ?? "all")}<b>{count(one)}</b>
-        </a>
-      ))}
+      {[null, ...STATUSES].map((one) => {
+        const filter = { ...kept, ...(one ? { status: one } : {}) };
+        return (
+          <a key={one ?? ""} href={link("orders", null, filter)} aria-current={status === one ? "true" : undefined}>
+            {t(one ?? "all")}
+            <b>{isFiltered ? <Count filter={filter} /> : metrics && f.number(countOf(metrics, one))}</b>
+          </a>
+        );
+      })}
     </nav>
   );
+}
+
+/** How many match; the figures of all orders know that of statuses alone. */
+function Count({ filter }: { filter: Record<string, string> }) {
+  const found = useResource<{ count: number | string }>(`/api/v1/jobs/count${query(filter)}`, 10_000);
+  return <>{found.data?.count ?? "…"}</>;
 }
 
 /** `completed` of the figures counts those that were retrieved too; the list does not. */
@@ -137,11 +147,7 @@ function Listed({ page, address, isFiltered, cursor, chosen, setChosen, reload }
         </table>
       </div>
       {page.searchedTo && <p className="foot quiet">{t("noMatchHint", { time: f.moment(page.searchedTo) })}</p>}
-      <div className="foot">
-        {cursor && <button className="plain" onClick={() => setValues({ cursor: null })}>{t("newer")}</button>}
-        <span className="grow" />
-        {page.nextCursor && <button className="plain" onClick={() => setValues({ cursor: page.nextCursor })}>{t("older")}</button>}
-      </div>
+      <Pages cursor={cursor} next={page.nextCursor} />
     </>
   );
 }
