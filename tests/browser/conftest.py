@@ -2,43 +2,30 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import models
+from tests.browser.chrome import VIEWPORT, launched
 from tests.browser.window import Window
 from tests.conftest import DIALECTS, TEMPLATE
 from tests.crash.harness import Site
-from tests.house.project import ROOT
-from tests.servers.chromium import chromium
 from tests.servers.postgres import Postgres
 
-VIEWPORT: ViewportSize = {"width": 1360, "height": 900}
-BUILD = ROOT / "scripts" / "dashboard.sh"
-JOBS = "tests.browser.jobs,tests.crash.jobs"
+JOBS = "tests.browser.jobs,tests.browser.life,tests.crash.jobs"
 # For what the database has a part in; a page sees only the answers.
 on_both = pytest.mark.parametrize("database_url", DIALECTS, indirect=True)
-_OFFLINE = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, one for all tests; each has a profile of its own in it."""
-    subprocess.run([BUILD, "build"], check=True)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium(),
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", *_OFFLINE],
-        )
+    """One for all tests of a process; each has a profile of its own in it."""
+    with launched() as started:
         yield started
-        started.close()
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture

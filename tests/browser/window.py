@@ -40,6 +40,10 @@ class Window:
         self.page.goto(f"{self.base}/#/{place}")
         expect(self.page.locator("main h1")).to_be_visible()
 
+    def settled(self) -> None:
+        """Wait until nothing on the page is still to come."""
+        expect(self.page.locator(".skeleton, .charts-soon")).to_have_count(0)
+
     def breaches(self) -> list[str]:
         """What the policy of the page had to stop."""
         found: list[str] = self.page.evaluate("window.__breaches")

@@ -18,7 +18,7 @@ export const en = {
   state: "State", kind: "Kind", ago: "{time} ago", now: "now", inTime: "in {time}",
   cpuChart: "CPU per worker, %", ramChart: "Memory per worker, MB", minuteChart: "Processed per minute",
   typeChart: "Types", timesChart: "Wait and run time, p95", wait: "wait", run: "run",
-  others: "others", sinceOpened: "since opened", lastHour: "last hour", asTable: "Table", asChart: "Chart",
+  others: "others", sinceOpened: "since opened", lastMinutes: "last {n} min", lastHour: "last hour", asTable: "Table", asChart: "Chart",
   noSeries: "This server keeps no history for charts. This one begins when the page was opened.",
   noTypes: "This server does not tell the share of types.", noTimes: "This server does not tell waiting and run times over time.",
   nothingYet: "Nothing to draw yet.", newest: "Newest orders", seeAll: "See all",

@@ -22,7 +22,7 @@ export const es: Record<Word, string> = {
   inTime: "en {time}", cpuChart: "CPU por trabajador, %", ramChart: "Memoria por trabajador, MB",
   minuteChart: "Procesadas por minuto", typeChart: "Tipos", timesChart: "Espera y ejecución, p95",
   wait: "espera", run: "ejecución", others: "otros", sinceOpened: "desde la apertura",
-  lastHour: "última hora", asTable: "Tabla", asChart: "Gráfico",
+  lastMinutes: "últimos {n} min", lastHour: "última hora", asTable: "Tabla", asChart: "Gráfico",
   noSeries: "Este servidor no guarda historia para gráficos. Este empieza al abrir la página.",
   noTypes: "Este servidor no da la proporción de tipos.",
   noTimes: "Este servidor no da los tiempos de espera y ejecución.",

@@ -3,7 +3,7 @@ import { act, isPossible } from "../api/actions";
 import { Problem, query } from "../api/http";
 import { useLive, useResource } from "../api/hooks";
 import type { Json } from "../api/json";
-import { type Action, type Metrics, type Order, type Page, STATUSES } from "../api/types";
+import { type Action, type Metrics, type Order, type Page, STATUSES, type Status } from "../api/types";
 import { useFormats } from "../format";
 import { useWords } from "../i18n";
 import { BulkDialog, type Wanted } from "../parts/bulk";
@@ -51,8 +51,14 @@ function Tabs({ status, values }: { status: string | null; values: Record<string
   const { metrics } = useLive();
   const kept = Object.fromEntries(Object.entries(values).filter((one): one is [string, string] => Boolean(one[1])));
   const isFiltered = Object.keys(kept).length > 0;
+  const tabs = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // Not by scrollIntoView, which would move the page as well.
+    const at = tabs.current?.querySelector<HTMLElement>("[aria-current]");
+    if (at) tabs.current!.scrollLeft = at.offsetLeft - (tabs.current!.clientWidth - at.offsetWidth) / 2;
+  }, [status]);
   return (
-    <nav className="tabs" aria-label={t("status")}>
+    <nav className="tabs" aria-label={t("status")} ref={tabs}>
       {[null, ...STATUSES].map((one) => {
         const filter = { ...kept, ...(one ? { status: one } : {}) };
         return (
@@ -92,10 +98,12 @@ interface BarProps {
 function Bar({ chosen, filter, isFiltered, ask }: BarProps) {
   const t = useWords();
   const what = chosen.size ? [...chosen] : filter;
+  const statuses = (filter.status ?? STATUSES) as readonly Status[];
+  const possible = ACTIONS.filter((action) => statuses.some((one) => isPossible(action, one)));
   return (
     <div className="bar" data-testid="bar">
       <strong>{chosen.size ? t("selected", { n: chosen.size }) : isFiltered && t("allMatching")}</strong>
-      {ACTIONS.map((action) => (
+      {possible.map((action) => (
         <button key={action} className="plain" onClick={() => ask({ action, what })}>{t(action)}</button>
       ))}
     </div>
