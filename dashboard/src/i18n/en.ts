@@ -9,7 +9,7 @@ export const en = {
   idle: "idle", busy: "busy", hung: "hung", draining: "draining", lost: "lost", starting: "starting",
   running: "running", stopping: "stopping", silent: "silent", stopped: "stopped",
   Stable: "Stable", "High Load": "High Load", Recovering: "Recovering", unknown: "Unknown",
-  since: "since {time}", lastUpdate: "last update {time}", total: "Total orders", activeWorkers: "Busy workers",
+  warning: "Warning", since: "since {time}", lastUpdate: "last update {time}", total: "Total orders", activeWorkers: "Busy workers",
   ofWorkers: "of {n} workers", pendingOrders: "Pending", oldestWait: "oldest waits {time}",
   meanExecution: "Mean run time", perMinute: "Processed / min", inProgress: "{n} running",
   failedTotal: "Failed", uptime: "up {time}", p: "p50 {p50} · p95 {p95}", completedTotal: "{n} completed",

@@ -10,7 +10,7 @@ export const es: Record<Word, string> = {
   failed: "fallida", cancelled: "cancelada", high: "alta", normal: "normal", low: "baja", idle: "libre",
   busy: "ocupado", hung: "colgado", draining: "cerrando", lost: "perdido", starting: "arrancando",
   running: "en marcha", stopping: "parando", silent: "callado", stopped: "parado", Stable: "Estable",
-  "High Load": "Carga alta", Recovering: "Recuperándose", unknown: "Desconocido", since: "desde {time}",
+  "High Load": "Carga alta", Recovering: "Recuperándose", unknown: "Desconocido", warning: "Aviso", since: "desde {time}",
   lastUpdate: "actualizado {time}", total: "Órdenes en total", activeWorkers: "Trabajadores ocupados",
   ofWorkers: "de {n} trabajadores", pendingOrders: "Pendientes", oldestWait: "la más antigua espera {time}",
   meanExecution: "Ejecución media", perMinute: "Procesadas / min", inProgress: "{n} en curso",

@@ -41,16 +41,19 @@ function SystemState() {
   const f = useFormats();
   const { metrics } = useLive();
   const status = metrics?.systemStatus ?? "unknown";
-  const tone = metrics?.warning ? "bad" : status === "Stable" ? "good" : status === "unknown" ? "none" : "warn";
+  const warning = metrics?.warning;
+  const tone = warning ? "bad" : status === "Stable" ? "good" : status === "unknown" ? "none" : "warn";
   return (
     <div className="system">
       <strong className={`state ${tone}`} data-testid="system">
-        {named(status)}
+        {warning ? t("warning") : named(status)}
       </strong>
       {metrics && (
         <span className="why" title={metrics.statusReason}>
-          {metrics.warning ?? metrics.statusReason}
-          <span className="quiet"> · {t("since", { time: f.clock(metrics.statusSince) })}</span>
+          {warning ?? metrics.statusReason}
+          <span className="quiet">
+            {warning && ` · ${named(status)}`} · {t("since", { time: f.clock(metrics.statusSince) })}
+          </span>
         </span>
       )}
     </div>
