@@ -5,6 +5,8 @@
 	dashboard dashboard-try dashboard-test screenshots
 
 BIN := .venv/bin
+# More than two cores need: most tests wait for something, a death, a deadline or another process.
+WORKERS := 3
 
 # One run of pytest, so one closing line: fast folders first, slow ones last, all others between.
 FAST := tests/house tests/unit tests/models tests/api tests/manager
@@ -24,7 +26,7 @@ run: environment dashboard-try ## set up and run everything on http://127.0.0.1:
 	@$(BIN)/python scripts/run_local.py
 
 test: environment-dev lint types dashboard-test ## set up, lint, check types, run every test (ARGS='-k name' for some)
-	$(BIN)/python -m pytest -n auto --dist loadfile --no-loadscope-reorder $(strip $(TESTS) $(ARGS))
+	$(BIN)/python -m pytest -n $(WORKERS) --dist loadfile --no-loadscope-reorder $(strip $(TESTS) $(ARGS))
 
 dashboard: environment ## build the dashboard, which `/` serves
 	@scripts/dashboard.sh build
