@@ -31,8 +31,8 @@ test: environment-dev lint types dashboard-test ## set up, lint, check types, ru
 dashboard: environment ## build the dashboard, which `/` serves
 	@scripts/dashboard.sh build
 
-screenshots: environment-dev dashboard ## pictures of each page of the dashboard, into build/screenshots
-	CAPATAZ_SCREENSHOTS=build/screenshots $(BIN)/python -m pytest -q tests/browser/test_pictures.py $(ARGS)
+screenshots: environment-dev ## pictures of the dashboard: the README's, and of each page in build/screenshots
+	$(BIN)/python -m tests.browser.pictures build/screenshots $(ARGS)
 
 lint: environment-dev ## check format and lint
 	$(BIN)/ruff format --check --quiet .

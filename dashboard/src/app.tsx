@@ -9,6 +9,7 @@ import { OrderPage } from "./pages/order";
 import { OrdersPage } from "./pages/orders";
 import { Overview } from "./pages/overview";
 import { QueuesPage } from "./pages/queues";
+import { SchedulePage } from "./pages/schedule";
 import { SchedulesPage } from "./pages/schedules";
 import { SubmitPage } from "./pages/submit";
 import { WorkersPage } from "./pages/workers";
@@ -51,11 +52,11 @@ function pageOf(route: Route): ReactNode {
     case "submit":
       return <SubmitPage key={route.values.toString()} route={route} />;
     case "queues":
-      return <QueuesPage />;
+      return <QueuesPage route={route} />;
     case "workers":
-      return <WorkersPage />;
+      return <WorkersPage route={route} />;
     case "schedules":
-      return <SchedulesPage />;
+      return route.id ? <SchedulePage key={route.id} name={route.id} /> : <SchedulesPage route={route} />;
     case "events":
       return <EventsPage route={route} />;
     default:

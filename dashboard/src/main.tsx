@@ -14,7 +14,6 @@ const theme = createTheme({
   components: {
     // A lock on scrolling would put a style into the page, which its policy forbids.
     Modal: { defaultProps: { lockScroll: false } },
-    Menu: { defaultProps: { transitionProps: { duration: 0 } } },
   },
 });
 

@@ -1,8 +1,8 @@
 import { render } from "@testing-library/react";
 import { describe, expect, it } from "vitest";
 import { write } from "./api/json";
-import type { Metrics, OrderDetail } from "./api/types";
-import { grouped } from "./charts/overview";
+import type { Metrics, OrderDetail, Series } from "./api/types";
+import { grouped, trimmed } from "./charts/overview";
 import { span } from "./format";
 import { en } from "./i18n/en";
 import { es } from "./i18n/es";
@@ -49,6 +49,22 @@ describe("what is shown", () => {
   it("puts small types together", () => {
     const types = Array.from({ length: 8 }, (_, n) => ({ type: `t${n}`, processed: 10 - n, share: 0 }));
     expect(grouped(types, "others").at(-1)).toEqual({ type: "others", processed: 7 });
+  });
+  it("begins charts where something was", () => {
+    const quiet = { minute: "", completed: 0, failed: 0, runMs: null, waitMs: null };
+    const series = {
+      processed: [...Array<typeof quiet>(40).fill(quiet), { ...quiet, completed: 1 }, ...Array<typeof quiet>(19).fill(quiet)],
+      usage: {
+        seconds: 10,
+        times: Array<string>(120).fill(""),
+        workers: [{ workerId: "w", cpuPercent: Array<null>(120).fill(null), ramMb: [...Array<null>(118).fill(null), 1, 2] }],
+      },
+    } as unknown as Series;
+    const shown = trimmed(series);
+    expect([shown.processed.length, shown.processed[0]!.completed]).toEqual([20, 1]);
+    expect([shown.usage.times.length, shown.usage.workers[0]!.ramMb.length]).toEqual([10, 10]);
+    const empty = trimmed({ ...series, processed: Array(60).fill(quiet), usage: { ...series.usage, workers: [] } } as unknown as Series);
+    expect([empty.processed.length, empty.usage.times.length]).toEqual([10, 10]);
   });
   it("reads the address", () => {
     expect(read("#/orders/a%2Fb?status=failed")).toMatchObject({ page: "orders", id: "a/b" });

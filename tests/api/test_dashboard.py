@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import gzip
+import re
 from pathlib import Path
 
 import pytest
 from flask.testing import FlaskClient
 
+from api.event_presenter import SENTENCES
 from api.routes import dashboard
 from tests.api.calls import problem
+from tests.house.project import ROOT
 
 
 @pytest.fixture
@@ -55,3 +58,10 @@ def test_what_is_no_part_of_it_is_not_there(client: FlaskClient, built: Path, na
     (built / "assets").mkdir()
     (built / "index.html").write_text("<!doctype html>")
     problem(client.get(f"/assets/{name}"), 404)
+
+
+def test_events_can_be_filtered_by_every_kind_there_is() -> None:
+    source = (ROOT / "dashboard" / "src" / "pages" / "events.tsx").read_text()
+    listed = re.search(r"KINDS = \[(.*?)\]", source, re.DOTALL)
+    assert listed
+    assert set(re.findall(r'"(\w+)"', listed[1])) == set(SENTENCES)

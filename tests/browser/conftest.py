@@ -2,45 +2,42 @@
 
 from __future__ import annotations
 
-import asyncio
 import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, ViewportSize, sync_playwright
+from playwright.sync_api import Browser, Page
 
 import models
+from tests.browser.chrome import VIEWPORT, launched
 from tests.browser.window import Window
+from tests.conftest import DIALECTS, TEMPLATE
 from tests.crash.harness import Site
-from tests.house.project import ROOT
-from tests.servers.chromium import chromium
+from tests.servers.postgres import Postgres
 
-VIEWPORT: ViewportSize = {"width": 1360, "height": 900}
-BUILD = ROOT / "scripts" / "dashboard.sh"
-_OFFLINE = ("--no-first-run", "--disable-background-networking", "--disable-component-update")
+JOBS = "tests.browser.jobs,tests.browser.life,tests.crash.jobs"
+# For what the database has a part in; a page sees only the answers.
+on_both = pytest.mark.parametrize("database_url", DIALECTS, indirect=True)
 
 
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
-    """Debian's Chromium, one for all tests; each has a profile of its own in it."""
-    subprocess.run([BUILD, "build"], check=True)
-    with sync_playwright() as playwright:
-        started = playwright.chromium.launch(
-            executable_path=chromium(),
-            args=["--no-sandbox", "--disable-gpu", "--disable-quic", "--disable-sync", *_OFFLINE],
-        )
+    """One for all tests of a process; each has a profile of its own in it."""
+    with launched() as started:
         yield started
-        started.close()
-    asyncio.set_event_loop(None)
 
 
 @pytest.fixture
-def database_url(sqlite_template: Path, tmp_path: Path) -> str:
-    """A migrated SQLite file. That both databases answer the same is what the tests of the API
-    show; the page sees only the answers."""
-    return f"sqlite:///{shutil.copy(sqlite_template, tmp_path / 'capataz.db')}"
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """A migrated, empty SQLite file; or, where a test is run `on_both`, the database it names."""
+    if getattr(request, "param", "sqlite") == "sqlite":
+        template = request.getfixturevalue("sqlite_template")
+        yield f"sqlite:///{shutil.copy(template, tmp_path / 'capataz.db')}"
+        return
+    server: Postgres = request.getfixturevalue("postgres")
+    with server.fresh_database(template=TEMPLATE) as url:
+        yield url
 
 
 @pytest.fixture
@@ -69,7 +66,7 @@ def window(browser: Browser, site: Site) -> Iterator[Window]:
     """A window on the dashboard of a site with one web process; it must stay free of complaints."""
     context = browser.new_context(viewport=VIEWPORT, locale="en-GB")
     page: Page = context.new_page()
-    opened = Window(page, site.api().port)
+    opened = Window(page, site.api(jobs=JOBS).port)
     yield opened
     context.close()
     assert opened.complaints == []

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from playwright.sync_api import Browser, Page, Request, expect
 
-from tests.browser.conftest import VIEWPORT
+from tests.browser.chrome import VIEWPORT
 from tests.browser.window import Window
 from tests.crash.harness import Site
 from tests.servers.cut import Wire

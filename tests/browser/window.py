@@ -9,6 +9,7 @@ from typing import Any
 from playwright.sync_api import ConsoleMessage, Dialog, Page, expect
 
 from tests.house.project import ROOT
+from tests.support import wait_until
 
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
 SERIOUS = ("serious", "critical")
@@ -39,6 +40,10 @@ class Window:
         self.page.goto(f"{self.base}/#/{place}")
         expect(self.page.locator("main h1")).to_be_visible()
 
+    def settled(self) -> None:
+        """Wait until nothing on the page is still to come."""
+        expect(self.page.locator(".skeleton, .charts-soon")).to_have_count(0)
+
     def breaches(self) -> list[str]:
         """What the policy of the page had to stop."""
         found: list[str] = self.page.evaluate("window.__breaches")
@@ -56,6 +61,17 @@ class Window:
         """Submit an order by the API; its id."""
         order = self.ask("POST", "/api/v1/jobs", {"type": kind, "payload": payload, **fields})
         return str(order["jobId"])
+
+    def await_orders(self, count: int) -> list[Any]:
+        """So many orders, once there are as many and all of them have ended."""
+        found: list[Any] = []
+
+        def ended() -> bool:
+            found[:] = self.ask("GET", "/api/v1/jobs")["items"]
+            return len(found) == count and all(one["completedOn"] for one in found)
+
+        wait_until(ended, f"{count} orders have ended")
+        return found
 
     def violations(self) -> list[str]:
         """What axe finds serious or worse, on the page as it is now."""

@@ -174,7 +174,13 @@ export interface Schedule {
   expression: string;
   timezone: string;
   type: string;
+  payload: Json;
   queue: string;
+  priority: string;
+  maxAttempts: number;
+  timeout: number;
+  maxSilence: number | null;
+  tags: string[];
   enabled: boolean;
   lastFire: string | null;
   lastJobId: string | null;

@@ -95,10 +95,15 @@ function dataset(line: Line, nth: number, kind: string) {
   const last = line.values.length - 1;
   return {
     label: line.label, data: line.values, borderColor: colour, backgroundColor: `${colour}38`,
-    fill: kind === "area" ? (nth ? "-1" : "origin") : false, borderWidth: 1.6, pointRadius: line.values.length < 3 ? 2 : 0, pointHitRadius: 8, tension: 0.15, spanGaps: false,
+    fill: kind === "area" ? (nth ? "-1" : "origin") : false, borderWidth: 1.6, pointRadius: line.values.map((_, at) => (isAlone(line.values, at) ? 2 : 0)), pointHitRadius: 8, tension: 0.15, spanGaps: false,
     // The last minute has not ended.
     segment: kind === "area" ? { borderDash: (at: { p1DataIndex: number }) => (at.p1DataIndex === last ? [3, 3] : undefined) } : {},
   };
+}
+
+/** Whether no line would lead to it or from it. */
+function isAlone(values: (number | null)[], at: number): boolean {
+  return values[at] !== null && (values[at - 1] ?? null) === null && (values[at + 1] ?? null) === null;
 }
 
 function configuration(kind: string, dark: boolean): ChartConfiguration {

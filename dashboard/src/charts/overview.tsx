@@ -9,12 +9,36 @@ const MOST_WORKERS = 8;
 const MOST_TYPES = 6;
 
 export default function Charts() {
-  const series = useResource<Series>("/api/v1/series?minutes=60", 10_000);
-  const own = useOwnSamples(series.problem?.status === 404);
-  return series.data ? <FromSeries series={series.data} /> : <FromHere samples={own} known={series.problem?.status === 404} />;
+  const hour = useResource<Series>("/api/v1/series?minutes=60", 10_000);
+  // So far back processors and memory are told every ten seconds, further back by the minute.
+  const recent = useResource<Series>("/api/v1/series?minutes=20", 10_000);
+  const isMissing = hour.problem?.status === 404;
+  const own = useOwnSamples(isMissing);
+  return hour.data && recent.data ? <FromSeries hour={hour.data} recent={recent.data} /> : <FromHere samples={own} known={isMissing} />;
 }
 
-function FromSeries({ series }: { series: Series }) {
+const LEAST_SHOWN = 10;
+
+/** Without what lies before anything happened: a new system's charts are not an empty hour. */
+export function trimmed(series: Series): Series {
+  const { processed, usage } = series;
+  const firstMinute = processed.findIndex((one) => one.completed || one.failed || one.waitMs);
+  const from = Math.min(firstMinute < 0 ? processed.length : firstMinute, processed.length - LEAST_SHOWN);
+  const firstLook = Math.min(...usage.workers.map((one) => one.ramMb.findIndex((value) => value !== null)).filter((at) => at >= 0));
+  const look = Math.max(0, Math.min(firstLook, usage.times.length - LEAST_SHOWN));
+  return {
+    ...series,
+    processed: processed.slice(Math.max(0, from)),
+    usage: {
+      ...usage,
+      times: usage.times.slice(look),
+      workers: usage.workers.map((one) => ({ ...one, cpuPercent: one.cpuPercent.slice(look), ramMb: one.ramMb.slice(look) })),
+    },
+  };
+}
+
+function FromSeries({ hour: long, recent }: { hour: Series; recent: Series }) {
+  const series = useMemo(() => trimmed({ ...long, usage: recent.usage }), [long, recent]);
   const t = useWords();
   const f = useFormats();
   const clock = (moment: string) => f.clock(moment).slice(0, 5);
@@ -39,13 +63,14 @@ function FromSeries({ series }: { series: Series }) {
     };
   }, [series, t, f]);
   const hour = t("lastHour");
+  const lately = t("lastMinutes", { n: 20 });
   return (
     <div className="grid">
       <ChartPanel className="w4" title={t("minuteChart")} hint={hour} labels={shown.minutes} lines={shown.processed} kind="area" />
       <ChartPanel className="w4" title={t("timesChart")} hint="ms" labels={shown.minutes} lines={shown.waits} />
       <ChartPanel className="w4" title={t("typeChart")} hint={hour} labels={shown.types} lines={shown.shares} kind="doughnut" />
-      <ChartPanel className="w6" title={t("cpuChart")} hint={hour} labels={shown.times} lines={shown.cpu} />
-      <ChartPanel className="w6" title={t("ramChart")} hint={hour} labels={shown.times} lines={shown.ram} />
+      <ChartPanel className="w6" title={t("cpuChart")} hint={lately} labels={shown.times} lines={shown.cpu} />
+      <ChartPanel className="w6" title={t("ramChart")} hint={lately} labels={shown.times} lines={shown.ram} />
     </div>
   );
 }

@@ -9,7 +9,7 @@ export const en = {
   idle: "idle", busy: "busy", hung: "hung", draining: "draining", lost: "lost", starting: "starting",
   running: "running", stopping: "stopping", silent: "silent", stopped: "stopped",
   Stable: "Stable", "High Load": "High Load", Recovering: "Recovering", unknown: "Unknown",
-  since: "since {time}", lastUpdate: "last update {time}", total: "Total orders", activeWorkers: "Busy workers",
+  warning: "Warning", since: "since {time}", lastUpdate: "last update {time}", total: "Total orders", activeWorkers: "Busy workers",
   ofWorkers: "of {n} workers", pendingOrders: "Pending", oldestWait: "oldest waits {time}",
   meanExecution: "Mean run time", perMinute: "Processed / min", inProgress: "{n} running",
   failedTotal: "Failed", uptime: "up {time}", p: "p50 {p50} · p95 {p95}", completedTotal: "{n} completed",
@@ -18,7 +18,7 @@ export const en = {
   state: "State", kind: "Kind", ago: "{time} ago", now: "now", inTime: "in {time}",
   cpuChart: "CPU per worker, %", ramChart: "Memory per worker, MB", minuteChart: "Processed per minute",
   typeChart: "Types", timesChart: "Wait and run time, p95", wait: "wait", run: "run",
-  others: "others", sinceOpened: "since opened", lastHour: "last hour", asTable: "Table", asChart: "Chart",
+  others: "others", sinceOpened: "since opened", lastMinutes: "last {n} min", lastHour: "last hour", asTable: "Table", asChart: "Chart",
   noSeries: "This server keeps no history for charts. This one begins when the page was opened.",
   noTypes: "This server does not tell the share of types.", noTimes: "This server does not tell waiting and run times over time.",
   nothingYet: "Nothing to draw yet.", newest: "Newest orders", seeAll: "See all",
@@ -46,7 +46,6 @@ export const en = {
   runAgainHint: "Makes a new order; this one stays as it is.", masked: "Fields shown as *** are not known here: fill them in again.",
   truncated: "Only the beginning is shown", copyOf: "Copy of", runAt: "Due", startedOn: "Started", completedOn: "Ended",
   owner: "Owner", schedule: "Schedule", traceback: "Traceback", orderSubmitted: "Order submitted", submitted: "submitted", claimed: "claimed",
- 
   submitOrder: "Submit order", asJson: "As JSON", asForm: "As form", options: "Options", delay: "Delay, s", maxAttempts: "Most attempts",
   timeout: "Time limit, s", required: "required", badJson: "This is not JSON", notNumber: "This is not a number", openOrder: "Open order",
   manager: "Manager", host: "Host", slots: "Most workers", transport: "Transport", version: "Version", serves: "Serves",
@@ -57,7 +56,19 @@ export const en = {
   keyGo: "go to", keyMove: "next, previous row",
   keySelect: "select row", keyOpen: "open row", keyAct: "retry, cancel the row", keySearch: "search", keyPause: "pause, resume updates",
   keyHelp: "this help", keyEsc: "close", loadMore: "More",
- 
+  newSchedule: "New schedule", editSchedule: "Edit schedule", timezone: "Time zone", save: "Save", saved: "Saved.",
+  whenHint: "minute hour day month weekday, such as 30 2 * * MON-FRI, or @daily", maxSilence: "Longest silence, s",
+  deleteSure: "Really delete it", noSuchType: "This server does not know this type.", edit: "Edit",
+  retrying: "retrying", retried: "retried", deleted: "deleted", rescued: "rescued", crashed: "crashed",
+  handed_back: "handed back", unknown_type: "unknown type", late_result_discarded: "late result discarded",
+  queue_paused: "queue paused", queue_resumed: "queue resumed", manager_started: "manager started",
+  manager_stopped: "manager stopped", manager_lost: "manager lost", database_away: "database away",
+  worker_added: "worker added", worker_removed: "worker removed", worker_replaced: "worker replaced",
+  worker_lost: "worker lost", schedule_created: "schedule created", schedule_changed: "schedule changed",
+  schedule_deleted: "schedule deleted", schedule_paused: "schedule paused", schedule_resumed: "schedule resumed",
+  schedule_fired: "schedule fired", schedule_run: "schedule run by hand", schedule_missed: "schedule missed",
+  retention_deleted: "deleted by retention", audit_found: "found by the audit",
+  levels_corrected: "figures corrected",
 } as const;
 
 export type Word = keyof typeof en;

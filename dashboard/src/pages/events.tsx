@@ -3,14 +3,18 @@ import { query } from "../api/http";
 import { useLive, useResource } from "../api/hooks";
 import type { EventItem, Page } from "../api/types";
 import { useNamed, useWords } from "../i18n";
+import { Pages } from "../parts/pages";
 import { Loaded, Panel } from "../parts/states";
 import { EventTable } from "../parts/tables";
 import { type Route, setValues } from "../route";
 
-const KINDS = [
-  "submitted", "claimed", "completed", "retrieved", "retrying", "failed", "cancelled", "retried", "deleted", "rescued", "crashed",
-  "handed_back", "late_result_discarded", "queue_paused", "queue_resumed", "manager_started", "manager_stopped", "manager_lost",
-  "worker_added", "worker_removed", "worker_replaced", "worker_lost",
+export const KINDS = [
+  "submitted", "claimed", "completed", "retrieved", "retrying", "failed", "cancelled", "retried", "deleted",
+  "rescued", "crashed", "handed_back", "unknown_type", "late_result_discarded", "queue_paused", "queue_resumed",
+  "manager_started", "manager_stopped", "manager_lost", "database_away", "worker_added", "worker_removed",
+  "worker_replaced", "worker_lost", "schedule_created", "schedule_changed", "schedule_deleted", "schedule_paused",
+  "schedule_resumed", "schedule_fired", "schedule_run", "schedule_missed", "retention_deleted", "audit_found",
+  "levels_corrected",
 ];
 
 export function EventsPage({ route }: { route: Route }) {
@@ -38,11 +42,7 @@ export function EventsPage({ route }: { route: Route }) {
           {(found) => (
             <>
               <EventTable rows={follows && !route.values.get("worker") ? newest(events, found.items) : found.items} />
-              <div className="foot">
-                {cursor && <button className="plain" onClick={() => setValues({ cursor: null })}>{t("newer")}</button>}
-                <span className="grow" />
-                {found.nextCursor && <button className="plain" onClick={() => setValues({ cursor: found.nextCursor })}>{t("older")}</button>}
-              </div>
+              <Pages cursor={cursor} next={found.nextCursor} />
             </>
           )}
         </Loaded>

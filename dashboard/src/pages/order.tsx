@@ -41,7 +41,7 @@ function Detail({ order, reload }: { order: OrderDetail; reload: () => void }) {
       )}
       <div className="grid">
         <div className="w6"><Panel title={t("payload")}><div className="panel-body"><Tree value={order.payload} /></div></Panel></div>
-        <div className="w6"><Panel title={t("result")}><div className="panel-body" data-testid="result"><Tree value={order.result} /></div></Panel></div>
+        <div className="w6"><Panel title={t("result")}><div className="panel-body" data-testid="result">{["completed", "retrieved"].includes(order.status) ? <Tree value={order.result} /> : <span className="quiet">–</span>}</div></Panel></div>
       </div>
       <Panel title={t("history")}>{order.history.length ? <History rows={order.history} /> : <Note title={t("noHistory")} />}</Panel>
       <Panel title={t("logs")}><Log id={order.jobId} run={`${order.status}${order.history.length}`} /></Panel>

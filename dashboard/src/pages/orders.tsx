@@ -3,14 +3,15 @@ import { act, isPossible } from "../api/actions";
 import { Problem, query } from "../api/http";
 import { useLive, useResource } from "../api/hooks";
 import type { Json } from "../api/json";
-import { type Action, type Metrics, type Order, type Page, STATUSES } from "../api/types";
+import { type Action, type Metrics, type Order, type Page, STATUSES, type Status } from "../api/types";
 import { useFormats } from "../format";
 import { useWords } from "../i18n";
 import { BulkDialog, type Wanted } from "../parts/bulk";
 import { Filters, NAMES } from "../parts/filters";
+import { Pages } from "../parts/pages";
 import { Loaded, Note } from "../parts/states";
 import { OrderCells, OrderHeads } from "../parts/tables";
-import { type Route, link, setValues } from "../route";
+import { type Route, link } from "../route";
 import { NoOrders } from "./overview";
 
 const ACTIONS: Action[] = ["cancel", "retry", "delete"];
@@ -49,17 +50,32 @@ function Tabs({ status, values }: { status: string | null; values: Record<string
   const f = useFormats();
   const { metrics } = useLive();
   const kept = Object.fromEntries(Object.entries(values).filter((one): one is [string, string] => Boolean(one[1])));
-  // The counts are of all orders, so they are not shown where a filter would make them wrong.
-  const count = (name: string | null) => (metrics && !Object.keys(kept).length ? f.number(countOf(metrics, name)) : "");
+  const isFiltered = Object.keys(kept).length > 0;
+  const tabs = useRef<HTMLElement>(null);
+  useEffect(() => {
+    // Not by scrollIntoView, which would move the page as well.
+    const at = tabs.current?.querySelector<HTMLElement>("[aria-current]");
+    if (at) tabs.current!.scrollLeft = at.offsetLeft - (tabs.current!.clientWidth - at.offsetWidth) / 2;
+  }, [status]);
   return (
-    <nav className="tabs" aria-label={t("status")}>
-      {[null, ...STATUSES].map((one) => (
-        <a key={one ?? ""} href={link("orders", null, { ...kept, ...(one ? { status: one } : {}) })} aria-current={status === one ? "true" : undefined}>
-          {t(one ?? "all")}<b>{count(one)}</b>
-        </a>
-      ))}
+    <nav className="tabs" aria-label={t("status")} ref={tabs}>
+      {[null, ...STATUSES].map((one) => {
+        const filter = { ...kept, ...(one ? { status: one } : {}) };
+        return (
+          <a key={one ?? ""} href={link("orders", null, filter)} aria-current={status === one ? "true" : undefined}>
+            {t(one ?? "all")}
+            <b>{isFiltered ? <Count filter={filter} /> : metrics && f.number(countOf(metrics, one))}</b>
+          </a>
+        );
+      })}
     </nav>
   );
+}
+
+/** How many match; the figures of all orders know that of statuses alone. */
+function Count({ filter }: { filter: Record<string, string> }) {
+  const found = useResource<{ count: number | string }>(`/api/v1/jobs/count${query(filter)}`, 10_000);
+  return <>{found.data?.count ?? "…"}</>;
 }
 
 /** `completed` of the figures counts those that were retrieved too; the list does not. */
@@ -82,10 +98,12 @@ interface BarProps {
 function Bar({ chosen, filter, isFiltered, ask }: BarProps) {
   const t = useWords();
   const what = chosen.size ? [...chosen] : filter;
+  const statuses = (filter.status ?? STATUSES) as readonly Status[];
+  const possible = ACTIONS.filter((action) => statuses.some((one) => isPossible(action, one)));
   return (
     <div className="bar" data-testid="bar">
       <strong>{chosen.size ? t("selected", { n: chosen.size }) : isFiltered && t("allMatching")}</strong>
-      {ACTIONS.map((action) => (
+      {possible.map((action) => (
         <button key={action} className="plain" onClick={() => ask({ action, what })}>{t(action)}</button>
       ))}
     </div>
@@ -137,11 +155,7 @@ function Listed({ page, address, isFiltered, cursor, chosen, setChosen, reload }
         </table>
       </div>
       {page.searchedTo && <p className="foot quiet">{t("noMatchHint", { time: f.moment(page.searchedTo) })}</p>}
-      <div className="foot">
-        {cursor && <button className="plain" onClick={() => setValues({ cursor: null })}>{t("newer")}</button>}
-        <span className="grow" />
-        {page.nextCursor && <button className="plain" onClick={() => setValues({ cursor: page.nextCursor })}>{t("older")}</button>}
-      </div>
+      <Pages cursor={cursor} next={page.nextCursor} />
     </>
   );
 }

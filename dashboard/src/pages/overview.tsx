@@ -63,7 +63,7 @@ function Cards() {
     [t("activeWorkers"), f.number(metrics.workers.active), t("ofWorkers", { n: all })],
     [t("pendingOrders"), f.number(metrics.tasks.pending), metrics.tasks.pending && metrics.oldestPendingSeconds != null
       ? t("oldestWait", { time: span(metrics.oldestPendingSeconds * 1000) }) : t("inProgress", { n: f.number(metrics.tasks.inProgress) })],
-    [t("meanExecution"), metrics.averageExecutionTimeMs === null ? "–" : span(metrics.averageExecutionTimeMs),
+    [t("meanExecution"), metrics.averageExecutionTimeMs === null || !(metrics.tasks.completed + metrics.tasks.failed) ? "–" : span(metrics.averageExecutionTimeMs),
       spread ? t("p", { p50: span(spread.p50), p95: span(spread.p95) }) : ""],
     [t("perMinute"), f.number(metrics.processedPerMinute), t("inProgress", { n: f.number(metrics.tasks.inProgress) })],
     [t("failedTotal"), f.number(metrics.tasks.failed), t("uptime", { time: metrics.uptime })],

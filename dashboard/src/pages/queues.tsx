@@ -1,16 +1,18 @@
 import { useState } from "react";
-import { Problem, send } from "../api/http";
+import { Problem, query, send } from "../api/http";
 import { useResource } from "../api/hooks";
 import type { JobType, Page, Queue, QueuePage } from "../api/types";
 import { span, useFormats } from "../format";
 import { useWords } from "../i18n";
 import { Tree } from "../parts/bits";
+import { Pages } from "../parts/pages";
 import { Loaded, Note, Panel } from "../parts/states";
-import { link } from "../route";
+import { type Route, link } from "../route";
 
-export function QueuesPage() {
+export function QueuesPage({ route }: { route: Route }) {
   const t = useWords();
-  const page = useResource<QueuePage>("/api/v1/queues", 2_000, true);
+  const cursor = route.values.get("cursor");
+  const page = useResource<QueuePage>(`/api/v1/queues${query({ cursor })}`, 2_000, true);
   const [told, setTold] = useState("");
   const steer = async (path: string) => {
     try {
@@ -32,7 +34,14 @@ export function QueuesPage() {
       <Panel title={t("queues")}>
         {told && <p className="bar" role="status">{told}</p>}
         {isMissing && !page.data ? <Fallback steer={(path) => void steer(path)} />
-          : <Loaded of={page} path="/api/v1/queues">{(found) => found.items.length ? <Rows rows={found.items} steer={(path) => void steer(path)} /> : <Note title={t("noQueues")} />}</Loaded>}
+          : <Loaded of={page} path="/api/v1/queues">
+            {(found) => found.items.length ? (
+              <>
+                <Rows rows={found.items} steer={(path) => void steer(path)} />
+                <Pages cursor={cursor} next={found.nextCursor} />
+              </>
+            ) : <Note title={t("noQueues")} />}
+          </Loaded>}
       </Panel>
       {page.data && <Panel title={t("transport")}><div className="panel-body"><Tree value={page.data.transport} /></div></Panel>}
     </>

@@ -1,17 +1,19 @@
 import { useState } from "react";
-import { Problem, send } from "../api/http";
+import { Problem, query, send } from "../api/http";
 import { useResource } from "../api/hooks";
 import type { Page, Schedule } from "../api/types";
 import { useFormats } from "../format";
 import { useWords } from "../i18n";
 import { Ago, OrderLink } from "../parts/bits";
+import { Pages } from "../parts/pages";
 import { Loaded, Note, Panel } from "../parts/states";
+import { type Route, link } from "../route";
+import { NEW } from "./schedule";
 
-const EXAMPLE = `-H 'Content-Type: application/json' -d '{"expression": "30 2 * * *", "type": "add", "payload": {"num1": 1, "num2": 2}}'`;
-
-export function SchedulesPage() {
+export function SchedulesPage({ route }: { route: Route }) {
   const t = useWords();
-  const page = useResource<Page<Schedule>>("/api/v1/schedules?limit=200", 5_000);
+  const cursor = route.values.get("cursor");
+  const page = useResource<Page<Schedule>>(`/api/v1/schedules${query({ limit: 100, cursor })}`, 5_000);
   const [told, setTold] = useState("");
   const act = async (one: Schedule, what: string) => {
     try {
@@ -24,13 +26,16 @@ export function SchedulesPage() {
   };
   return (
     <>
-      <div className="page-head"><h1>{t("schedules")}</h1></div>
+      <div className="page-head"><h1>{t("schedules")}</h1><span className="grow" /><a href={link("schedules", NEW)}>{t("newSchedule")}</a></div>
       <Panel title={t("schedules")}>
         {told && <p className="bar" role="alert">{told}</p>}
         <Loaded of={page} path="/api/v1/schedules">
-          {(found) => found.items.length ? <Rows rows={found.items} act={(one, what) => void act(one, what)} /> : (
-            <Note title={t("noSchedules")}><p>{t("noSchedulesHint")}</p><code>curl -X PUT {window.location.origin}/api/v1/schedules/nightly {EXAMPLE}</code></Note>
-          )}
+          {(found) => found.items.length ? (
+            <>
+              <Rows rows={found.items} act={(one, what) => void act(one, what)} />
+              <Pages cursor={cursor} next={found.nextCursor} />
+            </>
+          ) : <Note title={t("noSchedules")}><p>{t("noSchedulesHint")}</p><a href={link("schedules", NEW)}>{t("newSchedule")}</a></Note>}
         </Loaded>
       </Panel>
     </>
@@ -47,7 +52,7 @@ function Rows({ rows, act }: { rows: Schedule[]; act: (one: Schedule, what: stri
         <tbody>
           {rows.map((one) => (
             <tr key={one.name}>
-              <td>{one.name}</td>
+              <td><a href={link("schedules", one.name)}>{one.name}</a></td>
               <td><input type="checkbox" role="switch" aria-label={`${one.name}: ${t("enabled")}`} checked={one.enabled} onChange={() => act(one, one.enabled ? "pause" : "resume")} /></td>
               <td><span className="mono">{one.expression}</span> <span className="quiet">{one.timezone}</span></td>
               <td>{one.type}</td><td>{one.queue}</td>

@@ -1,15 +1,14 @@
 import { Button } from "@mantine/core";
 import { useState } from "react";
-import { Problem, send } from "../api/http";
+import { send } from "../api/http";
 import { useResource } from "../api/hooks";
-import { type Json, parse, write } from "../api/json";
+import { type Json, write } from "../api/json";
 import { refresh } from "../api/live";
 import type { JobType, Order, OrderDetail, Page } from "../api/types";
 import { useWords } from "../i18n";
 import { OrderLink, Status, Tree } from "../parts/bits";
-import { PayloadFields } from "../parts/payload-fields";
+import { OptionFields, type Options, optionsOf, usePayload } from "../parts/payload-editor";
 import { Loaded, Note, Panel } from "../parts/states";
-import { type BadField, fields, shown, valueOf } from "../payload";
 import { type Route, link, setValues } from "../route";
 
 export function SubmitPage({ route }: { route: Route }) {
@@ -48,85 +47,39 @@ function Chosen({ types, name, source }: { types: JobType[]; name: string; sourc
   );
 }
 
-interface Options {
-  queue: string;
-  priority: string;
-  delay: string;
-  maxAttempts: string;
-  tags: string;
-}
+const OPTIONS = ["queue", "priority", "delay", "maxAttempts", "timeout", "tags"] as const;
 
 function OrderForm({ kind, source }: { kind: JobType; source: OrderDetail | null }) {
   const t = useWords();
-  const known = fields(kind.payloadSchema);
-  const before = (source?.payload ?? {}) as { [name: string]: Json };
-  const [texts, setTexts] = useState<Record<string, string>>(() =>
-    Object.fromEntries(known.map((one) => [one.name, one.name in before ? shown(one.kind, before[one.name]!) : one.initial])));
-  const [json, setJson] = useState<string | null>(null);
-  const [options, setOptions] = useState<Options>({ queue: source?.queue ?? "", priority: source?.priority ?? "", delay: "", maxAttempts: "", tags: source?.tags.join(", ") ?? "" });
-  const [bad, setBad] = useState<Record<string, string>>({});
+  const payload = usePayload(kind, (source?.payload ?? {}) as { [name: string]: Json });
+  const [options, setOptions] = useState<Options>(
+    source ? { queue: source.queue, priority: source.priority, tags: source.tags.join(", ") } : {},
+  );
   const [made, setMade] = useState<Order | null>(null);
   const [busy, setBusy] = useState(false);
-
-  const payload = (): Json | null => {
-    const wrong: Record<string, string> = {};
-    let value: { [name: string]: Json } = {};
-    if (json !== null) {
-      try {
-        value = parse(json);
-      } catch {
-        wrong.json = t("badJson");
-      }
-    } else {
-      for (const one of known) {
-        try {
-          const found = valueOf(one, texts[one.name] ?? "");
-          if (found !== undefined) value[one.name] = found;
-        } catch (error) {
-          wrong[one.name] = t(error as BadField);
-        }
-      }
-    }
-    setBad(wrong);
-    return Object.keys(wrong).length ? null : value;
-  };
   const submit = async (event: React.FormEvent) => {
     event.preventDefault();
-    const value = payload();
+    const value = payload.read();
     if (value === null) return;
     setBusy(true);
+    const copyOf: { [name: string]: Json } = source ? { copyOf: source.jobId } : {};
     try {
       // One key for each press, so that a repeat of the browser's makes no second order.
-      setMade(await send<Order>("POST", "/api/v1/jobs", body(kind.type, value, options, source?.jobId), { "Idempotency-Key": unique() }));
+      const key = { "Idempotency-Key": unique() };
+      setMade(await send<Order>("POST", "/api/v1/jobs", { type: kind.type, payload: value, ...copyOf, ...optionsOf(options) }, key));
       refresh();
     } catch (error) {
-      setBad(errorsOf(error));
+      payload.tell(error);
     }
     setBusy(false);
   };
-  const toJson = () => {
-    if (json !== null) return setJson(null);
-    const value = payload();
-    if (value !== null) setJson(write(value, 2));
-  };
   return (
-    <form onSubmit={(event) => void submit(event)} style={{ display: "grid", gap: 12 }}>
-      {json === null ? <PayloadFields known={known} texts={texts} bad={bad} set={(name, text) => setTexts({ ...texts, [name]: text })} />
-        : <label>{t("payload")}<textarea className="field" rows={8} value={json} onChange={(e) => setJson(e.target.value)} spellCheck={false} /></label>}
-      {Object.entries(bad).filter(([name]) => json !== null || !known.some((one) => one.name === name)).map(([name, message]) => <p key={name} className="err" role="alert">{name === "json" ? "" : `${name}: `}{message}</p>)}
-      <details>
-        <summary>{t("options")}</summary>
-        <div className="pair" style={{ marginTop: 8 }}>
-          {(Object.keys(options) as (keyof Options)[]).map((name) => (
-            <label key={name}>{t(name)}
-              <input className="field" value={options[name]} placeholder={placeholder(kind, name)} onChange={(e) => setOptions({ ...options, [name]: e.target.value })} />
-            </label>
-          ))}
-        </div>
-      </details>
+    <form onSubmit={(event) => void submit(event)} className="form">
+      {payload.node}
+      <OptionFields kind={kind} names={OPTIONS} values={options} set={setOptions} />
       <div className="row">
         <Button type="submit" size="xs" loading={busy}>{t("submitOrder")}</Button>
-        <button type="button" className="plain" onClick={toJson}>{t(json === null ? "asJson" : "asForm")}</button>
+        {payload.toggle}
       </div>
       {made && <Outcome id={made.jobId} />}
     </form>
@@ -146,28 +99,6 @@ function Outcome({ id }: { id: string }) {
       </div>
     </section>
   );
-}
-
-function body(type: string, payload: Json, options: Options, copyOf?: string): Json {
-  const found: { [name: string]: Json } = { type, payload, ...(copyOf ? { copyOf } : {}) };
-  for (const name of ["queue", "priority"] as const) if (options[name].trim()) found[name] = options[name].trim();
-  for (const name of ["delay", "maxAttempts"] as const) {
-    const text = options[name].trim();
-    if (text) found[name] = Number.isNaN(Number(text)) ? text : Number(text);
-  }
-  const tags = options.tags.split(",").map((one) => one.trim()).filter(Boolean);
-  if (tags.length) found.tags = tags;
-  return found;
-}
-
-function placeholder(kind: JobType, name: keyof Options): string {
-  return { queue: kind.queue, priority: kind.priority, delay: "0", maxAttempts: String(kind.maxAttempts), tags: "a, b" }[name];
-}
-
-function errorsOf(error: unknown): Record<string, string> {
-  if (!(error instanceof Problem)) return { json: String(error) };
-  if (!error.errors.length) return { json: error.message };
-  return Object.fromEntries(error.errors.map((one) => [(one.pointer ?? one.parameter ?? "").replace(/^\/payload\//, "").replace(/^\//, ""), one.message]));
 }
 
 /** Also where the page came by plain HTTP, and the browser gives no randomUUID. */

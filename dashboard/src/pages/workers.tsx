@@ -1,17 +1,30 @@
-import { useLive } from "../api/hooks";
+import { useLive, useResource } from "../api/hooks";
+import { query } from "../api/http";
+import type { WorkerPage } from "../api/types";
 import { useWords } from "../i18n";
 import { Ago, Status } from "../parts/bits";
+import { Pages } from "../parts/pages";
 import { Panel, Skeleton } from "../parts/states";
 import { WorkerTable } from "../parts/tables";
+import type { Route } from "../route";
 
-export function WorkersPage() {
+export function WorkersPage({ route }: { route: Route }) {
   const t = useWords();
-  const { workers } = useLive();
+  const live = useLive();
+  // The stream tells the first page; later ones are asked for.
+  const cursor = route.values.get("cursor");
+  const page = useResource<WorkerPage>(cursor && `/api/v1/workers${query({ cursor })}`, 2_000);
+  const workers = cursor ? page.data : live.workers;
   return (
     <>
       <div className="page-head"><h1>{t("workers")}</h1><span className="quiet">{workers?.items.length}</span></div>
       <Panel title={t("workers")} aside={<span className="quiet">* {t("ramShared")}</span>}>
-        {workers ? <WorkerTable rows={workers.items} /> : <Skeleton />}
+        {workers ? (
+          <>
+            <WorkerTable rows={workers.items} />
+            <Pages cursor={cursor} next={workers.nextCursor} />
+          </>
+        ) : <Skeleton />}
       </Panel>
       <Panel title={t("managers")}>
         {workers ? (

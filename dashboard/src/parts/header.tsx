@@ -1,4 +1,4 @@
-import { Menu, Switch } from "@mantine/core";
+import { Popover } from "@mantine/core";
 import { setPaused } from "../api/live";
 import { useLive } from "../api/hooks";
 import { useFormats } from "../format";
@@ -41,16 +41,19 @@ function SystemState() {
   const f = useFormats();
   const { metrics } = useLive();
   const status = metrics?.systemStatus ?? "unknown";
-  const tone = metrics?.warning ? "bad" : status === "Stable" ? "good" : status === "unknown" ? "none" : "warn";
+  const warning = metrics?.warning;
+  const tone = warning ? "bad" : status === "Stable" ? "good" : status === "unknown" ? "none" : "warn";
   return (
     <div className="system">
       <strong className={`state ${tone}`} data-testid="system">
-        {named(status)}
+        {warning ? t("warning") : named(status)}
       </strong>
       {metrics && (
         <span className="why" title={metrics.statusReason}>
-          {metrics.warning ?? metrics.statusReason}
-          <span className="quiet"> · {t("since", { time: f.clock(metrics.statusSince) })}</span>
+          {warning ?? metrics.statusReason}
+          <span className="quiet">
+            {warning && ` · ${named(status)}`} · {t("since", { time: f.clock(metrics.statusSince) })}
+          </span>
         </span>
       )}
     </div>
@@ -61,27 +64,26 @@ function Settings() {
   const t = useWords();
   const chosen = usePreferences();
   return (
-    <Menu position="bottom-end" closeOnItemClick={false} width={230}>
-      <Menu.Target>
+    <Popover position="bottom-end" trapFocus shadow="md" width={230} transitionProps={{ duration: 0 }}>
+      <Popover.Target>
         <button className="plain" aria-label={t("settings")} title={t("settings")}>
           ⚙
         </button>
-      </Menu.Target>
-      <Menu.Dropdown>
+      </Popover.Target>
+      <Popover.Dropdown className="settings">
         <Choice name="theme" values={{ auto: t("system"), light: t("light"), dark: t("dark") }} />
         <Choice name="language" values={{ en: "English", es: "Español" }} />
         <Choice name="times" values={{ local: t("local"), utc: t("utc") }} />
-        <Menu.Divider />
-        <div className="choice">
-          <Switch
-            size="xs"
-            label={t("shortcuts")}
+        <label>
+          <input
+            type="checkbox"
             checked={chosen.shortcuts}
             onChange={(event) => setPreferences({ shortcuts: event.currentTarget.checked })}
           />
-        </div>
-      </Menu.Dropdown>
-    </Menu>
+          {t("shortcuts")}
+        </label>
+      </Popover.Dropdown>
+    </Popover>
   );
 }
 
@@ -89,19 +91,19 @@ function Choice({ name, values }: { name: "theme" | "language" | "times"; values
   const t = useWords();
   const chosen = usePreferences()[name];
   return (
-    <>
-      <Menu.Label>{t(name)}</Menu.Label>
+    <fieldset>
+      <legend>{t(name)}</legend>
       {Object.entries(values).map(([value, label]) => (
-        <Menu.Item
-          key={value}
-          role="menuitemradio"
-          aria-checked={chosen === value}
-          onClick={() => setPreferences({ [name]: value } as Partial<Preferences>)}
-          rightSection={chosen === value ? "✓" : null}
-        >
+        <label key={value}>
+          <input
+            type="radio"
+            name={name}
+            checked={chosen === value}
+            onChange={() => setPreferences({ [name]: value } as Partial<Preferences>)}
+          />
           {label}
-        </Menu.Item>
+        </label>
       ))}
-    </>
+    </fieldset>
   );
 }

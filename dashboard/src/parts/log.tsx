@@ -20,8 +20,7 @@ export function Log({ id, run }: { id: string; run: string }) {
   useEffect(() => {
     if (atEnd.current && box.current) box.current.scrollTop = box.current.scrollHeight;
   }, [lines]);
-  if (problem) return <ProblemNote problem={problem} path={`/api/v1/jobs/${id}/logs`} />;
-  if (lines === null) return <Skeleton />;
+  if (lines === null) return problem ? <ProblemNote problem={problem} path={`/api/v1/jobs/${id}/logs`} /> : <Skeleton />;
   if (!lines.length) return <Note title={t("noLogs")} />;
   const scrolled = (at: HTMLPreElement) => {
     atEnd.current = at.scrollHeight - at.scrollTop - at.clientHeight < 20;
@@ -59,7 +58,10 @@ function useLines(id: string, run: string, paused: boolean) {
         after.current = String(page.nextCursor ?? page.items.at(-1)?.seq ?? after.current);
         if (page.nextCursor !== null) timer = window.setTimeout(() => void look(), page.items.length ? 50 : FOLLOW_MS);
       } catch (error) {
-        if (!stop.signal.aborted && error instanceof Problem) setProblem(error);
+        if (stop.signal.aborted || !(error instanceof Problem)) return;
+        setProblem(error);
+        // What was shown stays, and it goes on when the server is there again.
+        if (error.status === 0 || error.status >= 500) timer = window.setTimeout(() => void look(), FOLLOW_MS);
       }
     };
     void look();
