@@ -22,7 +22,7 @@ import ledger
 from database import DatabaseAway, RowsLocked, SchemaMissing
 from jobs.errors import PayloadError, UnknownType
 from ledger.bulk import UnknownAction
-from ledger.projects import ProjectExists, UnknownProject
+from ledger.projects import ProjectExists, ProjectInUse, UnknownProject
 from ledger.schedules import ScheduleExists, UnknownSchedule
 
 MEDIA_TYPE = "application/problem+json"
@@ -288,6 +288,7 @@ _ANSWERS: dict[type[Exception], Any] = {
     UnknownSchedule: lambda e: unknown_schedule(str(e)).get_response(),
     ScheduleExists: lambda e: schedule_exists(str(e)).get_response(),
     UnknownProject: lambda e: unknown_project(str(e)).get_response(),
+    ProjectInUse: lambda e: _problem(409, f"{e}."),
     ProjectExists: lambda e: project_exists(str(e)).get_response(),
     ledger.KeySpent: lambda e: _problem(409, e, [of(_KEY, str(e))]),
     ledger.KeyReused: lambda e: _problem(422, e, [of(_KEY, str(e))]),

@@ -10,6 +10,7 @@ from pydantic.config import JsonDict
 import ledger
 from api import errors, intake
 from api.inputs import Body, Digits, Path, Query, Whole
+from api.schedule_inputs import Timing
 from api.schemas import MAX_PAGE, JobSubmission, Name, Priority, Seconds, Tag
 from jobs.errors import PayloadError
 from ledger.projects import TYPE
@@ -75,6 +76,16 @@ class ProjectPut(ProjectPlan):
     model_config = ConfigDict(json_schema_extra={"examples": [_EXAMPLE]})
 
     name: Name | None = Field(None, description="if given, that of the address")
+
+
+class ProjectSchedulePlan(Timing):
+    """When to run a project by itself."""
+
+    model_config = ConfigDict(
+        json_schema_extra={
+            "examples": [{"expression": "30 3 * * MON-FRI", "timezone": "Europe/Madrid"}]
+        }
+    )
 
 
 class ProjectsQuery(Query):

@@ -40,9 +40,8 @@ class SchedulePath(Path):
     name: Annotated[Name, Field(examples=["nightly"])]
 
 
-class SchedulePlan(Body):
-    """When to make orders, and which; what is left out of the order comes from its type, then from
-    the settings, as they are now."""
+class Timing(Body):
+    """When to make orders."""
 
     expression: Annotated[
         str,
@@ -58,6 +57,13 @@ class SchedulePlan(Body):
         Field(description="such as Europe/Madrid", json_schema_extra={"format": "timezone"}),
         AfterValidator(_timezone),
     ] = "UTC"
+    enabled: bool | None = Field(None, description="left out: as it is, and true for a new one")
+
+
+class SchedulePlan(Timing):
+    """When to make orders, and which; what is left out of the order comes from its type, then from
+    the settings, as they are now."""
+
     type: str = Field(description="GET /api/v1/types lists them")
     payload: dict[str, Any] = Field(description="the arguments of the job")
     queue: Name | None = None
@@ -66,7 +72,6 @@ class SchedulePlan(Body):
     timeout: Seconds | None = Field(None, description="seconds for one attempt")
     max_silence: Seconds | None = Field(None, description="seconds without progress")
     tags: list[Tag] = Field(default_factory=list, max_length=20)
-    enabled: bool | None = Field(None, description="left out: as it is, and true for a new one")
 
 
 _EXAMPLE: JsonDict = {

@@ -41,6 +41,9 @@ class Schedule(Answer):
     changed_on: datetime
     last_fire: datetime | None = Field(description="the time it was due, not when it was made")
     last_job_id: str | None
+    project: str | None = Field(
+        description="which says what the orders are, as it is saved by then"
+    )
     next_runs: list[datetime] = Field(description="at most five; none while it is paused")
 
 
@@ -75,7 +78,8 @@ def _text(row: ScheduleRow, payload: str) -> str:
         f'"maxSilence":{exact_json.dumps(silence)},"tags":{row.tags or "[]"},'
         f'"owner":{quote(row.owner)},"enabled":{exact_json.dumps(bool(row.enabled))},'
         f'"createdOn":{moment(row.created_on)},"changedOn":{moment(row.changed_on)},'
-        f'"lastFire":{moment(row.last_fire)},"lastJobId":{order},"nextRuns":[{runs}]}}'
+        f'"lastFire":{moment(row.last_fire)},"lastJobId":{order},'
+        f'"project":{"null" if row.project is None else quote(row.project)},"nextRuns":[{runs}]}}'
     )
 
 

@@ -14,7 +14,7 @@ from database import Database, Sql, Transaction
 from ledger.cron import BadExpression, BadTimezone, timing
 from ledger.ids import new_ids
 from ledger.record import Record
-from ledger.schedules import COLUMNS, ScheduleRow, order_of, schedule_row
+from ledger.schedules import COLUMNS, ScheduleRow, order_of, projects_of, schedule_row
 from ledger.submit import insert as insert_orders
 
 BATCH = 100
@@ -92,8 +92,10 @@ def fire(database: Database, manager: str, most: int = BATCH) -> list[Fire]:
         ]
         moved = _move(transaction, steps)
         steps = [step for step in steps if step.row.name in moved]
+        projects = projects_of(transaction, [step.row for step in steps])
         insert_orders(
-            transaction, [order_of(step.row, step.fire.order, step.fire.at) for step in steps]
+            transaction,
+            [order_of(step.row, step.fire.order, projects, step.fire.at) for step in steps],
         )
         fires = [step.fire for step in steps]
         _record(transaction, manager, fires)

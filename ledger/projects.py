@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from database import Database, Row, Sql, Transaction
@@ -21,6 +22,15 @@ class UnknownProject(LedgerError):
 
 class ProjectExists(LedgerError):
     """There is a project of this name already."""
+
+
+class ProjectInUse(LedgerError):
+    """Schedules run this project."""
+
+    def __init__(self, name: str, schedules: Sequence[str]) -> None:
+        super().__init__(
+            f"project {name} is run by schedules ({', '.join(schedules)}): delete them first"
+        )
 
 
 class ProjectRow(NamedTuple):
@@ -73,6 +83,7 @@ INSERT = Sql(f"""
 UPDATE = Sql(f"""
     UPDATE project SET {", ".join(f"{name} = :{name}" for name in SAID)}, changed_on = {{now}}
     WHERE name = :name RETURNING {COLUMNS}""")
+SCHEDULES = Sql("SELECT name FROM schedule WHERE project = :name ORDER BY name LIMIT 5")
 DELETE = Sql(f"DELETE FROM project WHERE name = :name RETURNING {COLUMNS}")
 RUNS = Sql("""
     SELECT id, status, created_on, started_on, completed_on FROM job_order
@@ -136,9 +147,16 @@ def put(database: Database, name: str, order: NewOrder) -> tuple[ProjectRow, boo
 
 
 def delete(database: Database, name: str) -> ProjectRow:
-    """Delete a project, not its orders; as it was. Raises `UnknownProject`, `DatabaseAway`."""
+    """Delete a project, not its orders; as it was.
+
+    Raises `UnknownProject`, `ProjectInUse`, `DatabaseAway`.
+    """
 
     def work(transaction: Transaction) -> ProjectRow:
+        _only(name, transaction.rows(LOCK, {"name": name}))
+        schedules = transaction.rows(SCHEDULES, {"name": name})
+        if schedules:
+            raise ProjectInUse(name, [found for (found,) in schedules])
         gone = _only(name, transaction.rows(DELETE, {"name": name}))
         note(transaction, "project_deleted", project=name)
         return gone
@@ -155,7 +173,7 @@ def run(database: Database, name: str, asked: Request) -> tuple[NewOrder, Receip
 
     def work(transaction: Transaction) -> tuple[NewOrder, Receipt]:
         row = _only(name, transaction.rows(LOCK, {"name": name}))
-        order = _order_of(row, asked.orders[0].id, asked.owner)
+        order = order_of(row, asked.orders[0].id, asked.owner)
         (receipt,) = submit_in(
             transaction, [Request([order], asked.owner, asked.key, asked.digest)]
         )
@@ -170,7 +188,8 @@ def run(database: Database, name: str, asked: Request) -> tuple[NewOrder, Receip
     return database.write(work)
 
 
-def _order_of(row: ProjectRow, order_id: str, owner: str) -> NewOrder:
+def order_of(row: ProjectRow, order_id: str, owner: str) -> NewOrder:
+    """The order that runs a project."""
     return NewOrder(
         id=order_id,
         type=TYPE,

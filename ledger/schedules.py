@@ -6,6 +6,7 @@ that a schedule is paused or deleted sees no order of it that was made later.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -13,6 +14,8 @@ from database import Database, Row, Sql, Transaction
 from ledger.cron import timing
 from ledger.ids import text_id
 from ledger.orders import LedgerError, NewOrder, Receipt, Request
+from ledger.projects import FIND as PROJECT
+from ledger.projects import ProjectRow
 from ledger.record import Record, note
 from ledger.submit import submit_in as submit_within
 
@@ -60,6 +63,8 @@ class ScheduleRow(NamedTuple):
     next_fire: int | None
     last_fire: int | None
     last_order: str | None
+    # Which says what the orders are, as it is when they are made.
+    project: str | None
 
 
 COLUMNS = ", ".join(ScheduleRow._fields)
@@ -67,7 +72,7 @@ COLUMNS = ", ".join(ScheduleRow._fields)
 # What somebody says of a schedule; all else the ledger keeps itself.
 SAID = (
     *("expression", "timezone", "type", "payload", "queue", "priority", "max_attempts"),
-    *("timeout_ms", "max_silence_ms", "tags"),
+    *("timeout_ms", "max_silence_ms", "tags", "project"),
 )
 
 NOW = Sql("SELECT {now}")
@@ -97,22 +102,39 @@ def schedule_row(row: Row) -> ScheduleRow:
     return found if order is None else found._replace(last_order=text_id(order))
 
 
-def order_of(row: ScheduleRow, order_id: str, run_at: int | None = None) -> NewOrder:
-    """The order that a schedule makes, due at its fire (ms), or at once."""
+def order_of(
+    row: ScheduleRow,
+    order_id: str,
+    projects: Mapping[str, ProjectRow],
+    run_at: int | None = None,
+) -> NewOrder:
+    """The order that a schedule makes, due at its fire (ms), or at once.
+
+    What its project says, as it is now, comes before what was said when the schedule was made.
+    """
+    said = projects.get(row.project or "", row)
     return NewOrder(
         id=order_id,
         type=row.type,
-        payload=row.payload,
-        queue=row.queue,
-        priority=row.priority,
-        max_attempts=row.max_attempts,
-        timeout_ms=row.timeout_ms,
+        payload=said.payload,
+        queue=said.queue,
+        priority=said.priority,
+        max_attempts=said.max_attempts,
+        timeout_ms=said.timeout_ms,
         max_silence_ms=row.max_silence_ms,
         run_at=run_at,
         owner=row.owner,
-        tags=row.tags,
+        tags=said.tags,
         schedule=row.name,
+        project=row.project,
     )
+
+
+def projects_of(transaction: Transaction, rows: Iterable[ScheduleRow]) -> dict[str, ProjectRow]:
+    """By name the projects that these schedules run."""
+    names = sorted({row.project for row in rows if row.project is not None})
+    found = (transaction.rows(PROJECT, {"name": name}) for name in names)
+    return {row[0]: ProjectRow._make(row) for rows in found for row in rows}
 
 
 def find(database: Database, name: str) -> ScheduleRow:
@@ -191,7 +213,7 @@ def run(database: Database, name: str, asked: Request) -> tuple[NewOrder, Receip
 
     def work(transaction: Transaction) -> tuple[NewOrder, Receipt]:
         _, row = _lock(transaction, name)
-        order = order_of(row, asked.orders[0].id)
+        order = order_of(row, asked.orders[0].id, projects_of(transaction, [row]))
         order.owner = asked.owner
         request = Request([order], asked.owner, asked.key, asked.digest)
         (receipt,) = submit_within(transaction, [request])

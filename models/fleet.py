@@ -83,10 +83,16 @@ class Schedule(Table):
     next_fire = peewee.BigIntegerField(null=True)
     last_fire = peewee.BigIntegerField(null=True)
     last_order = OrderId(null=True)
+    project = peewee.TextField(null=True)
 
     class Meta:
         table_name = "schedule"
         constraints = [peewee.Check("next_fire > last_fire", name="schedule_forward")]
+
+
+Schedule.add_index(
+    Schedule.index(Schedule.project, name="schedule_project", where=Schedule.project.is_null(False))
+)
 
 
 class Project(Table):

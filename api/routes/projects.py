@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from http import HTTPStatus
 from urllib.parse import urlencode
 
@@ -17,19 +18,23 @@ from api.project_inputs import (
     NewProjectPlan,
     ProjectPath,
     ProjectPut,
+    ProjectSchedulePlan,
     ProjectsQuery,
     same_name,
     wanted,
 )
 from api.project_presenter import Project, ProjectPage
+from api.routes.schedules import created, shown
 from api.schedule_inputs import is_name
-from api.services import services
-from ledger import projects
+from api.schedule_presenter import Schedule
+from api.services import caller, services
+from ledger import projects, schedules
 
 bp = APIBlueprint("projects", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
 _THEN = {
-    f"projects.{name}": {"name": "$response.body#/name"} for name in ("get", "put", "run", "delete")
+    f"projects.{name}": {"name": "$response.body#/name"}
+    for name in ("get", "put", "put_schedule", "run", "delete")
 }
 _CREATED = answer(Project, "Location", says="Saved", then=_THEN)
 
@@ -44,9 +49,9 @@ def list_projects(query: ProjectsQuery) -> Response:
         except cursors.BadCursor as error:
             raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
     rows = projects.page(services().database, after, query.limit + 1)
-    shown = rows[: query.limit]
-    cursor = cursors.make_of_name(shown[-1].name) if len(rows) > query.limit else None
-    response = replies.json_text(project_presenter.page(shown, cursor))
+    found = rows[: query.limit]
+    cursor = cursors.make_of_name(found[-1].name) if len(rows) > query.limit else None
+    response = replies.json_text(project_presenter.page(found, cursor))
     if cursor is not None:
         again = urlencode({"limit": query.limit, "cursor": cursor})
         response.headers["Link"] = f'<{request.path}?{again}>; rel="next"'
@@ -77,9 +82,13 @@ def put(path: ProjectPath, body: ProjectPut) -> Response:
     return _created(row) if is_new else _shown(row)
 
 
-@bp.delete("/projects/<name>", summary="Delete a project", responses={200: Project})
+@bp.delete(
+    "/projects/<name>",
+    summary="Delete a project",
+    responses={200: Project} | errors.documented(409),
+)
 def delete(path: ProjectPath) -> Response:
-    """The project as it was is the answer. Its orders stay."""
+    """The project as it was is the answer. Its orders stay. 409 while schedules run it."""
     return _shown(projects.delete(services().database, path.name))
 
 
@@ -92,6 +101,26 @@ def run(path: ProjectPath, header: Submitting) -> Response:
     if not receipt.replayed:
         services().bell.ring()
     return replies.accepted(order, Accepted(receipt.ids, receipt.replayed), header.prefer)
+
+
+@bp.put(
+    "/projects/<name>/schedule",
+    summary="Run a project by a cron expression",
+    responses={200: Schedule, 201: answer(Schedule, "Location", says="Made")}
+    | errors.documented(409),
+)
+def put_schedule(path: ProjectPath, body: ProjectSchedulePlan) -> Response:
+    """A schedule of the project's name, which runs it as it is saved by then. 409 when there is
+    one of that name that runs something else."""
+    database = services().database
+    row = projects.find(database, path.name)
+    with suppress(schedules.UnknownSchedule):
+        if schedules.find(database, path.name).project != path.name:
+            raise schedules.ScheduleExists(path.name)
+    order = projects.order_of(row, "", caller())
+    asked = schedules.NewSchedule(path.name, body.expression, body.timezone, order, body.enabled)
+    made, is_new = schedules.put(database, asked)
+    return created(made) if is_new else shown(made)
 
 
 def _shown(row: projects.ProjectRow, status: int = HTTPStatus.OK) -> Response:

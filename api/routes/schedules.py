@@ -44,9 +44,9 @@ def list_schedules(query: SchedulesQuery) -> Response:
         except cursors.BadCursor as error:
             raise errors.unacceptable("query", [errors.of("cursor", str(error))]) from None
     rows = schedules.page(services().database, after, query.limit + 1)
-    shown = rows[: query.limit]
-    cursor = cursors.make_of_name(shown[-1].name) if len(rows) > query.limit else None
-    response = replies.json_text(schedule_presenter.page(shown, cursor))
+    found = rows[: query.limit]
+    cursor = cursors.make_of_name(found[-1].name) if len(rows) > query.limit else None
+    response = replies.json_text(schedule_presenter.page(found, cursor))
     if cursor is not None:
         again = urlencode({"limit": query.limit, "cursor": cursor})
         response.headers["Link"] = f'<{request.path}?{again}>; rel="next"'
@@ -62,13 +62,13 @@ def list_schedules(query: SchedulesQuery) -> Response:
 def create(body: NewSchedulePlan) -> Response:
     """409 when there is one of its name: PUT replaces it."""
     asked = wanted(services().settings, body.name, body)
-    return _created(schedules.create(services().database, asked))
+    return created(schedules.create(services().database, asked))
 
 
 @bp.get("/schedules/<name>", summary="A schedule", responses={200: Schedule})
 def get(path: SchedulePath) -> Response:
     """With its last fire and its next ones."""
-    return _shown(schedules.find(services().database, path.name))
+    return shown(schedules.find(services().database, path.name))
 
 
 @bp.put(
@@ -81,25 +81,25 @@ def put(path: SchedulePath, body: SchedulePut) -> Response:
     gets its default. The next fire stays unless the expression or the zone changes."""
     asked = wanted(services().settings, same_name(path, body), body)
     row, is_new = schedules.put(services().database, asked)
-    return _created(row) if is_new else _shown(row)
+    return created(row) if is_new else shown(row)
 
 
 @bp.delete("/schedules/<name>", summary="Delete a schedule", responses={200: Schedule})
 def delete(path: SchedulePath) -> Response:
     """The schedule as it was is the answer. Its orders stay."""
-    return _shown(schedules.delete(services().database, path.name))
+    return shown(schedules.delete(services().database, path.name))
 
 
 @bp.post("/schedules/<name>/pause", summary="Pause a schedule", responses={200: Schedule})
 def pause(path: SchedulePath) -> Response:
     """Nothing is due until it is resumed, and nothing is caught up then."""
-    return _shown(schedules.set_enabled(services().database, path.name, enabled=False))
+    return shown(schedules.set_enabled(services().database, path.name, enabled=False))
 
 
 @bp.post("/schedules/<name>/resume", summary="Resume a schedule", responses={200: Schedule})
 def resume(path: SchedulePath) -> Response:
     """It goes on with the next fire from now."""
-    return _shown(schedules.set_enabled(services().database, path.name, enabled=True))
+    return shown(schedules.set_enabled(services().database, path.name, enabled=True))
 
 
 @bp.post(
@@ -118,11 +118,13 @@ def run(path: SchedulePath, header: Submitting) -> Response:
     return replies.accepted(order, Accepted(receipt.ids, receipt.replayed), header.prefer)
 
 
-def _shown(row: schedules.ScheduleRow) -> Response:
+def shown(row: schedules.ScheduleRow) -> Response:
+    """The schedule as an answer."""
     return replies.json_text(schedule_presenter.schedule(row))
 
 
-def _created(row: schedules.ScheduleRow) -> Response:
+def created(row: schedules.ScheduleRow) -> Response:
+    """The schedule as the answer to its making, with its address."""
     response = replies.json_text(schedule_presenter.schedule(row), HTTPStatus.CREATED)
     response.headers["Location"] = f"/api/v1/schedules/{row.name}"
     return response

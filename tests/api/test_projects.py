@@ -12,8 +12,10 @@ from werkzeug.test import TestResponse
 
 import ledger
 from database import Database, Row, Sql, Transaction
+from ledger import fires
 from tests.api.calls import JSON, fields_of, problem
 from tests.ledger.evidence import events
+from tests.ledger.timetable import all_due
 
 REPOSITORY = {"url": "https://github.com/ana/sums"}
 ALL = "/api/v1/projects"
@@ -152,3 +154,42 @@ def test_they_are_listed_by_name(client: FlaskClient) -> None:
     rest = shown(client.get(f"{ALL}?limit=2&cursor={first['nextCursor']}"))
     assert [item["name"] for item in rest["items"]] == ["c"]
     assert rest["nextCursor"] is None
+
+
+def test_a_project_runs_by_a_schedule_of_its_name(client: FlaskClient, database: Database) -> None:
+    call(client, "PUT", **REPOSITORY, timeout=60)
+    plan = {"expression": "@daily", "timezone": "Europe/Madrid"}
+    made = call(client, "PUT", f"{URL}/schedule", **plan)
+    assert made.headers["Location"] == "/api/v1/schedules/sums"
+    document = shown(made, 201)
+    assert (document["name"], document["type"], document["project"]) == ("sums", "github", "sums")
+    assert shown(call(client, "PUT", f"{URL}/schedule", **plan)) == document
+    # What is changed later counts for the orders of the schedule, by hand and by its fires.
+    call(client, "PUT", **REPOSITORY, ref="v2", timeout=90, tags=["late"])
+    by_hand = shown(client.post("/api/v1/schedules/sums/run"), 202)
+    all_due(database)
+    (fired,) = fires.fire(database, "m")
+    for order in (by_hand, shown(client.get(f"/api/v1/jobs/{fired.order}"))):
+        assert (order["project"], order["schedule"]) == ("sums", "sums")
+        assert (order["payload"]["ref"], order["tags"]) == ("v2", ["late"])
+    assert {run["jobId"] for run in shown(client.get(URL))["runs"]} == {
+        by_hand["jobId"],
+        fired.order,
+    }
+
+
+def test_a_project_that_schedules_run_is_not_deleted(client: FlaskClient) -> None:
+    call(client, "PUT", **REPOSITORY)
+    call(client, "PUT", f"{URL}/schedule", expression="@daily")
+    told = problem(client.delete(URL), 409)
+    assert "run by schedules (sums)" in told["detail"]
+    client.delete("/api/v1/schedules/sums")
+    assert client.delete(URL).status_code == 200
+
+
+def test_a_schedule_of_something_else_keeps_its_name(client: FlaskClient) -> None:
+    call(client, "PUT", **REPOSITORY)
+    other = {"expression": "@daily", "type": "add", "payload": {"num1": 1, "num2": 2}}
+    call(client, "PUT", "/api/v1/schedules/sums", **other)
+    problem(call(client, "PUT", f"{URL}/schedule", expression="@daily"), 409)
+    problem(call(client, "PUT", f"{ALL}/none/schedule", expression="@daily"), 404)

@@ -67,6 +67,7 @@ def test_a_schedule_is_created(client: FlaskClient) -> None:
         "changedOn": created_on,
         "lastFire": None,
         "lastJobId": None,
+        "project": None,
     }
     assert len(runs) == 5
     assert runs == sorted(runs)
