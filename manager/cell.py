@@ -203,9 +203,12 @@ class Cell:
                 break
         self._prints.listen()
         self._close()
-        if reason != "stuck":
-            self._warden.wait()
         report = _parse(bytes(data))
+        if report is not None and reason == "stuck":
+            # It has said all, so nothing is left below it; somebody stopped it on its way out.
+            self._warden.kill()
+        if report is not None or reason != "stuck":
+            self._warden.wait()
         if report is None:
             self._end_without_warden()
         return (report or Report(reason))._replace(fault=self._fault)
