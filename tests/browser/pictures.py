@@ -5,6 +5,8 @@ Those that the README shows are written to docs/pictures, all others to the fold
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 from pathlib import Path
@@ -19,7 +21,7 @@ from tests.browser.window import Window
 from tests.crash.harness import Site
 from tests.house.project import ROOT
 
-SHOWN = {"overview-light": "overview.png", "orders-dark": "orders.png"}
+SHOWN = {"overview-light": "overview.png", "orders-status-failed-dark": "orders.png"}
 LIVE_SECONDS = 150
 
 
@@ -36,7 +38,10 @@ def main(folder: Path, seconds: float) -> None:
         try:
             _take(site, folder, seconds)
         finally:
-            site.close()
+            # It prints what its processes said, which is for tests that fail.
+            with contextlib.redirect_stdout(io.StringIO()):
+                site.close()
+    print(f"pictures of {len(life.PAGES)} pages are in {folder}, the README's in docs/pictures")
 
 
 def _take(site: Site, folder: Path, seconds: float) -> None:
