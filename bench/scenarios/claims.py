@@ -83,7 +83,7 @@ def measure(url: str) -> list[Figure]:
     figures = []
     alone: dict[Load, float] = {}
     for ended in ENDED:
-        _fill_ended(database, ended)
+        fill_ended(database, ended)
         for load in LOADS:
             times = _time(database, load)
             median = statistics.median(times)
@@ -172,7 +172,8 @@ def _replace(database: Database, claimed: list[Claimed]) -> None:
     ledger.submit(database, [ledger.Request(orders)])
 
 
-def _fill_ended(database: Database, count: int) -> None:
+def fill_ended(database: Database, count: int) -> None:
+    """Put so many orders into the table that ended long ago."""
     for first in range(0, count, FILL):
         _run(database, FILL_ENDED, {"first": first, "count": min(FILL, count - first)})
 

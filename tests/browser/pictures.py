@@ -5,9 +5,13 @@ Those that the README shows are written to docs/pictures, all others to the fold
 
 from __future__ import annotations
 
+import contextlib
+import io
 import sys
 import tempfile
 from pathlib import Path
+
+from playwright.sync_api import FloatRect, Page
 
 import migrations
 import models
@@ -19,7 +23,8 @@ from tests.browser.window import Window
 from tests.crash.harness import Site
 from tests.house.project import ROOT
 
-SHOWN = {"overview-light": "overview.png", "orders-dark": "orders.png"}
+# Which, under which name, and how much of it.
+SHOWN = {"overview-light": ("overview.png", 900), "orders-status-failed-dark": ("orders.png", 600)}
 LIVE_SECONDS = 150
 
 
@@ -36,7 +41,10 @@ def main(folder: Path, seconds: float) -> None:
         try:
             _take(site, folder, seconds)
         finally:
-            site.close()
+            # It prints what its processes said, which is for tests that fail.
+            with contextlib.redirect_stdout(io.StringIO()):
+                site.close()
+    print(f"pictures of {len(life.PAGES)} pages are in {folder}, the README's in docs/pictures")
 
 
 def _take(site: Site, folder: Path, seconds: float) -> None:
@@ -54,12 +62,17 @@ def _take(site: Site, folder: Path, seconds: float) -> None:
                     window.go(place.replace("ID", failed))
                     window.settled()
                     if size == VIEWPORT and name in SHOWN:
-                        page.screenshot(path=ROOT / "docs" / "pictures" / SHOWN[name])
+                        _show(page, *SHOWN[name])
                     # As high as the page is, so that what keeps its place does not cover the rest.
                     high = page.evaluate("document.documentElement.scrollHeight")
                     page.set_viewport_size({"width": size["width"], "height": high})
                     suffix = "" if size == VIEWPORT else "-phone"
                     page.screenshot(path=folder / f"{name}{suffix}.png")
+
+
+def _show(page: Page, file: str, height: int) -> None:
+    clip: FloatRect = {"x": 0, "y": 0, "width": VIEWPORT["width"], "height": height}
+    page.screenshot(path=ROOT / "docs" / "pictures" / file, clip=clip)
 
 
 def _name(place: str, theme: str) -> str:

@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import expect
 
 from tests.browser import life
-from tests.browser.chrome import PHONE, VIEWPORT
+from tests.browser.chrome import PHONE
 from tests.browser.window import Window
 from tests.crash.harness import Site
 
@@ -19,17 +19,21 @@ THEMES: tuple[Theme, ...] = ("light", "dark")
 
 def test_every_page_in_both_themes_and_at_the_width_of_a_phone(site: Site, window: Window) -> None:
     failed = life.begin(site, window)
+    places = [place.replace("ID", failed) for place in life.PAGES]
     found: list[str] = []
     for theme in THEMES:
-        for size in (VIEWPORT, PHONE):
-            window.page.emulate_media(color_scheme=theme)
-            window.page.set_viewport_size(size)
-            for place in life.PAGES:
-                window.go(place.replace("ID", failed))
-                window.settled()
-                found += [f"{place}, {theme}: {one}" for one in window.violations()]
-                if window.page.evaluate("document.documentElement.scrollWidth") > size["width"]:
-                    found.append(f"{place} is wider than the screen of {size['width']}")
+        window.page.emulate_media(color_scheme=theme)
+        for place in places:
+            window.go(place)
+            window.settled()
+            found += [f"{place}, {theme}: {one}" for one in window.violations()]
+    window.page.set_viewport_size(PHONE)
+    for place in places:
+        window.go(place)
+        window.settled()
+        found += [f"{place}, phone: {one}" for one in window.violations()]
+        if window.page.evaluate("document.documentElement.scrollWidth") > PHONE["width"]:
+            found.append(f"{place} is wider than a phone")
     found += window.breaches()
     assert found == [], "\n".join(found)
 

@@ -71,8 +71,8 @@ def test_a_killed_manager_is_seen_and_the_state_says_recovering(site: Site, wind
     expect(workers).to_contain_text("busy")
     manager.kill()
     site.manager(stale_seconds=2)
-    expect(window.page.get_by_test_id("system")).to_have_text("Recovering", timeout=20_000)
-    expect(workers).to_contain_text("lost", timeout=20_000)
+    expect(window.page.get_by_test_id("system")).to_have_text("Recovering")
+    expect(workers).to_contain_text("lost")
 
 
 def test_keys_the_language_and_a_pause(window: Window) -> None:
@@ -96,7 +96,7 @@ def test_a_server_that_is_gone_is_told(site: Site, window: Window) -> None:
     expect(window.page.get_by_test_id("cards")).to_be_visible()
     site.processes[0].end()
     alert = window.page.locator(".stale")
-    expect(alert).to_contain_text("cannot be reached", timeout=20_000)
+    expect(alert).to_contain_text("cannot be reached")
 
 
 def _attempts(window: Window) -> Locator:

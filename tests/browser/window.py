@@ -12,6 +12,8 @@ from tests.house.project import ROOT
 from tests.support import wait_until
 
 AXE = ROOT / "dashboard" / "node_modules" / "axe-core" / "axe.min.js"
+# For facts that are awaited, on however busy a machine.
+PATIENCE_MS = 30_000
 SERIOUS = ("serious", "critical")
 
 # Told before any script of the page runs; the browser tells each breach of the policy once.
@@ -29,7 +31,8 @@ class Window:
         self.page = page
         self.base = f"http://127.0.0.1:{port}"
         self.complaints: list[str] = []
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(PATIENCE_MS)
+        expect.set_options(timeout=PATIENCE_MS)
         page.add_init_script(_WATCH)
         page.on("dialog", self._refuse)
         page.on("pageerror", lambda error: self.complaints.append(f"error: {error}"))

@@ -61,7 +61,7 @@ function Cards() {
   const cards: [string, string, string][] = [
     [t("total"), f.number(metrics.total), t("completedTotal", { n: f.number(metrics.tasks.completed) })],
     [t("activeWorkers"), f.number(metrics.workers.active), t("ofWorkers", { n: all })],
-    [t("pendingOrders"), f.number(metrics.tasks.pending), metrics.tasks.pending && metrics.oldestPendingSeconds != null
+    [t("pendingOrders"), f.number(metrics.tasks.pending), metrics.tasks.pending && metrics.oldestPendingSeconds
       ? t("oldestWait", { time: span(metrics.oldestPendingSeconds * 1000) }) : t("inProgress", { n: f.number(metrics.tasks.inProgress) })],
     [t("meanExecution"), metrics.averageExecutionTimeMs === null || !(metrics.tasks.completed + metrics.tasks.failed) ? "–" : span(metrics.averageExecutionTimeMs),
       spread ? t("p", { p50: span(spread.p50), p95: span(spread.p95) }) : ""],

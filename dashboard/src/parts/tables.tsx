@@ -45,7 +45,7 @@ export function EventTable({ rows }: { rows: EventItem[] }) {
   if (!rows.length) return <Note title={t("noEvents")} />;
   return (
     <div className="scroll" tabIndex={0}>
-      <table data-testid="events">
+      <table className="told" data-testid="events">
         <thead><tr><th>{t("time")}</th><th>{t("event")}</th><th>{t("description")}</th></tr></thead>
         <tbody>
           {rows.map((one) => (
