@@ -108,6 +108,9 @@ class Settings:
         return shown
 
 
+# What clients of the API read, which may share an environment with us.
+FOREIGN = ("CAPATAZ_TOKEN",)
+
 VARIABLES = {
     "database_url": "DATABASE_URL",
     "host": "HOST",
@@ -140,7 +143,7 @@ def _shown(value: Any) -> str:
 def _refuse_unknown(env: Mapping[str, str]) -> None:
     known = set(VARIABLES.values())
     for name in sorted(env):
-        if name.startswith("CAPATAZ_") and name not in known:
+        if name.startswith("CAPATAZ_") and name not in known and name not in FOREIGN:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise SettingsError(f"{name} is not a setting of Capataz: {hint}")

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from models.access import ApiToken
 from models.actions import BulkAction
 from models.base import OrderId, Table, bind, database
 from models.fleet import Chore, Manager, Schedule, SystemState, UsageSample, Worker
@@ -43,6 +44,7 @@ TABLES: Final = (
     SystemState,
     UsageSample,
     BulkAction,
+    ApiToken,
 )
 
 __all__ = [
@@ -60,6 +62,7 @@ __all__ = [
     "STATUSES",
     "TABLES",
     "WIP",
+    "ApiToken",
     "Attempt",
     "BulkAction",
     "Chore",

@@ -7,9 +7,10 @@ from urllib.parse import urlencode
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
-from api import cursors, errors, event_presenter, intake, replies
+from api import cursors, errors, event_presenter, intake, ownership, replies
 from api.answers import EventPage
 from api.described import answer
+from api.identity import identity
 from api.schemas import EventFilter
 from api.services import services
 from ledger.events import Wanted, find_events
@@ -22,6 +23,10 @@ bp = APIBlueprint("events", __name__, url_prefix="/api/v1", abp_responses=errors
 def list_events(query: EventFilter) -> Response:
     """Newest first. Filters look at a bounded stretch: see `searchedTo`. With `job`, what happened
     to one order."""
+    if query.job is not None:
+        ownership.check(query.job)
+    elif identity().sees_only is not None:
+        raise errors.forbidden("A customer sees the events of its own orders: add job=ID.")
     asked = query.model_dump(mode="json", exclude={"limit", "cursor"})
     asked["kind"] = sorted(set(asked["kind"]))
     after = None

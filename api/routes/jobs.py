@@ -11,7 +11,7 @@ from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
 import ledger
-from api import errors, intake, presenter, queries, replies
+from api import errors, intake, ownership, presenter, queries, replies
 from api.answers import JobCount, JobDetail, JobIds, JobOrder, JobPage
 from api.described import Responses, answer
 from api.headers import Keyed, Submitting
@@ -78,6 +78,7 @@ def get(path: JobPath) -> Response:
 @bp.post("/jobs/<id>/cancel", summary="Cancel an order", responses=_MOVED)
 def cancel(path: JobPath) -> Response:
     """Possible while the order is pending or wip; a running job is told to stop."""
+    ownership.check(path.id)
     row = ledger.cancel(services().database, path.id)
     services().bell.ring(hints.CANCEL)
     return replies.json_text(presenter.order(row))
@@ -111,7 +112,7 @@ def detail(path: JobPath) -> Response:
     """An order with its history, also under its other name."""
     database = services().database
     with database.session():
-        row = ledger.find(database, path.id)
+        row = ownership.find(path.id)
         past = ledger.history(database, path.id)
     return replies.json_text(presenter.detail(row, past))
 

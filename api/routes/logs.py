@@ -10,7 +10,7 @@ from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
-from api import errors, replies
+from api import errors, ownership, replies
 from api.answers import JobLines
 from api.described import answer
 from api.presenter import plain_moment
@@ -32,6 +32,7 @@ _LINES["content"][TEXT] = {"schema": {"type": "string"}}
 def logs(path: JobPath, query: LogFilter) -> Response:
     """Oldest first; `nextCursor` as the next `after` follows a running job. Plain text for who
     accepts that rather than JSON. Retrieves nothing."""
+    ownership.check(path.id)
     journal = read_lines(services().database, path.id, query.after)
     found = list(islice((line for line in journal.lines if _matches(line, query)), query.limit + 1))
     page = found[: query.limit]
