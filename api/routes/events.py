@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
-from flask import Response, request
+from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 from api import cursors, errors, event_presenter, intake, ownership, replies
@@ -38,12 +36,8 @@ def list_events(query: EventFilter) -> Response:
         after = Position._make(numbers)
     page = find_events(services().database, _wanted(query), query.limit, after)
     cursor = None if page.position is None else cursors.make_of_numbers(page.position, asked)
-    response = replies.json_text(event_presenter.page(page.items, cursor, page.searched_to))
-    if cursor is not None:
-        pairs = [item for item in request.args.items(multi=True) if item[0] != "cursor"]
-        address = f"{request.path}?{urlencode([*pairs, ('cursor', cursor)])}"
-        response.headers["Link"] = f'<{address}>; rel="next"'
-    return response
+    text = event_presenter.page(page.items, cursor, page.searched_to)
+    return replies.paged(replies.json_text(text), cursor)
 
 
 def _wanted(query: EventFilter) -> Wanted:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
@@ -101,11 +99,7 @@ def delete(path: JobPath) -> Response:
 def page(query: JobFilter) -> Response:
     """A page of the list, also under its other name."""
     found = listing(services().database, query)
-    response = replies.json_text(presenter.page(*found))
-    cursor = found.cursor
-    if cursor is not None:
-        response.headers["Link"] = f'<{_next(cursor)}>; rel="next"'
-    return response
+    return replies.paged(replies.json_text(presenter.page(*found)), found.cursor)
 
 
 def detail(path: JobPath) -> Response:
@@ -115,10 +109,3 @@ def detail(path: JobPath) -> Response:
         row = ownership.find(path.id)
         past = ledger.history(database, path.id)
     return replies.json_text(presenter.detail(row, past))
-
-
-def _next(cursor: str) -> str:
-    pairs: list[tuple[str, Any]] = [
-        (name, value) for name, value in request.args.items(multi=True) if name != "cursor"
-    ]
-    return f"{request.path}?{urlencode([*pairs, ('cursor', cursor)])}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
@@ -47,9 +46,7 @@ def logs(path: JobPath, query: LogFilter) -> Response:
         }
         response = replies.json_text(exact_json.dumps(document))
     response.vary.add("Accept")
-    if cursor is not None:
-        response.headers["Link"] = f'<{_address(cursor)}>; rel="next"'
-    return response
+    return replies.paged(response, cursor, "after")
 
 
 def _matches(line: LogLine, query: LogFilter) -> bool:
@@ -98,8 +95,3 @@ def _level(line: LogLine) -> str | None:
     if line.level is None or line.stream == DROPPED:
         return None
     return next((name for name, level in reversed(LEVELS.items()) if level <= line.level), "debug")
-
-
-def _address(cursor: str) -> str:
-    pairs = [(name, value) for name, value in request.args.items(multi=True) if name != "after"]
-    return f"{request.path}?{urlencode([*pairs, ('after', cursor)])}"
