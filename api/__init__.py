@@ -13,6 +13,7 @@ from api.inputs import refuse
 from api.json_request import JsonRequest
 from api.routes import BLUEPRINTS
 from api.services import NAME, Services
+from api.shared import Shared
 from database import Database
 from jobs import registry
 from settings import VERSION, Settings, SettingsError
@@ -58,6 +59,7 @@ def create_app(
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
     services = Services.of(settings, database)
+    Shared(app)
     Door(app, services.gate)
     app.extensions[document.NAME] = document.Document(app, services.gate)
     services.waiter.room = max(1, threads // 2)

@@ -24,7 +24,9 @@ TABLE: Final[dict[str, Roles | None]] = {
     # It reveals nothing, and what watches over a process has no token.
     "health.alive": OPEN,
     "health.ready": OPEN,
-    # The page is the same everywhere; what it shows is behind /openapi.json.
+    # The pages are the same everywhere; what they show is behind other routes.
+    "dashboard.page": OPEN,
+    "dashboard.asset": OPEN,
     "docs.page": OPEN,
     "docs.file": OPEN,
     "health.document": EVERYBODY,

@@ -57,7 +57,7 @@ class Document:
                 endpoint = endpoints[path, method]
                 view = inspect.unwrap(self._app.view_functions[endpoint])
                 operation["operationId"] = operation_id(endpoint)
-                operation["tags"] = [path.removeprefix("/api/v1/").strip("/").split("/")[0]]
+                operation["tags"] = [_tag(path)]
                 operation["description"] = " ".join((inspect.getdoc(view) or "").split())
                 _tell_errors(operation, endpoint, path, method)
                 self._tell_who(operation, endpoint)
@@ -78,6 +78,11 @@ class Document:
         operation["responses"] |= errors.documented(401, headers=header_objects("WWW-Authenticate"))
         operation["responses"] |= errors.documented(403)
         operation["responses"] |= errors.documented(429, headers=header_objects("Retry-After"))
+
+
+def _tag(path: str) -> str:
+    """What an operation is listed under: the noun of its path."""
+    return path.removeprefix("/api/v1/").strip("/").split("/")[0] or "dashboard"
 
 
 def _endpoints(app: Flask) -> dict[tuple[str, str], str]:

@@ -344,6 +344,12 @@ def describes_itself(client: FlaskClient) -> None:
     assert "/api/v1/job/{id}" in paths
 
 
+@row("GET /", "GET /assets/<name>")
+def has_a_dashboard(client: FlaskClient) -> None:
+    assert client.get("/").status_code == 200  # built or not: the line that says how is one too
+    problem(client.get("/assets/no-such-file.js"), 404)
+
+
 @row("GET /docs", "GET /docs/<name>")
 def has_a_page(client: FlaskClient) -> None:
     assert client.get("/docs").mimetype == "text/html"

@@ -262,7 +262,7 @@ def test_the_document_says_who_may(database: Database) -> None:
     assert document["components"]["securitySchemes"]["token"]["scheme"] == "bearer"
     for path, operations in document["paths"].items():
         for operation in operations.values():
-            is_open = path in ("/healthz", "/readyz", "/docs")
+            is_open = path in ("/healthz", "/readyz", "/docs", "/")
             assert ("security" not in operation) == is_open, path
             assert ({"401", "403", "429"} <= set(operation["responses"])) == (not is_open), path
     retry = document["paths"]["/api/v1/jobs/{id}/retry"]["post"]
