@@ -20,8 +20,11 @@ PREFIX: Final = "cap_"
 NAME: Final = r"[A-Za-z0-9_.-]{1,64}"
 VIEWER, CUSTOMER, OPERATOR, ADMIN = "viewer", "customer", "operator", "admin"
 ROLES: Final = (VIEWER, CUSTOMER, OPERATOR, ADMIN)
-# All of them are looked through every few seconds.
+# All of them are read every few seconds.
 MOST_LIVE: Final = 10_000
+
+# What opens nothing any more is still shown for so long.
+KEPT_MS: Final = 90 * 24 * 3_600_000
 
 _FORM = re.compile(r"cap_([0-9a-f]{12})_([0-9a-f]{64})", re.ASCII)
 _IS_LIVE = "revoked_on IS NULL AND (expires_on IS NULL OR expires_on > {now})"
@@ -31,6 +34,7 @@ LIVING_ROLES = Sql(f"SELECT name, role FROM api_token WHERE {_IS_LIVE} LIMIT {MO
 INSERT = Sql("""
     INSERT INTO api_token (id, name, role, digest, created_on, expires_on)
     VALUES (:id, :name, :role, :digest, {now}, {now} + CAST(:life AS bigint))""")
+FORGET = Sql("DELETE FROM api_token WHERE revoked_on < {now} - :kept OR expires_on < {now} - :kept")
 LIVING = Sql(f"""
     SELECT id, name, role, digest, expires_on - {{now}} FROM api_token WHERE {_IS_LIVE}
     LIMIT {MOST_LIVE}""")
@@ -103,6 +107,7 @@ def create_token(database: Database, name: str, role: str, life_ms: int | None =
             )
         if len(living) >= MOST_LIVE:
             raise TokenRefused(f"there are {MOST_LIVE:,} live tokens: revoke what nobody uses")
+        transaction.run(FORGET, {"kept": KEPT_MS})
         transaction.run(INSERT, given)
 
     database.write(work)

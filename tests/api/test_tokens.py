@@ -28,6 +28,7 @@ from tests.api.tokens import bearing, caller, guarded_app
 from tests.support import wait_until
 
 EXPIRE = Sql("UPDATE api_token SET expires_on = {now} - 1")
+AGE = Sql("UPDATE api_token SET revoked_on = revoked_on - :ms, expires_on = expires_on - :ms")
 WHOLE = Sql("SELECT * FROM api_token")
 JOBS = "/api/v1/jobs"
 
@@ -115,6 +116,17 @@ def test_a_revoked_token_opens_nothing_and_its_twin_goes_on(
         command("revoke", "shop")
         assert [one.get(JOBS).status_code for one in clients] == [401, 401]
     assert [row.state for row in tokens.tokens(database)] == ["revoked", "revoked"]
+
+
+def test_what_opens_nothing_any_more_is_forgotten_in_the_end(database: Database) -> None:
+    create_token(database, "old", "viewer")
+    revoke_tokens(database, "old")
+    create_token(database, "late", "viewer", life_ms=1)
+    create_token(database, "new", "viewer")
+    assert len(tokens.tokens(database)) == 3
+    database.write(lambda transaction: transaction.run(AGE, {"ms": tokens.KEPT_MS + 60_000}))
+    create_token(database, "newest", "viewer")
+    assert {row.name for row in tokens.tokens(database)} == {"new", "newest"}
 
 
 def test_a_name_has_one_role_at_a_time(database: Database) -> None:
