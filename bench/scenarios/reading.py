@@ -31,7 +31,7 @@ LIMIT_MS = 50.0
 # Came, were completed and were deleted again: so the figures of the table stay right.
 _FLOWS = """
     INSERT INTO tally (minute, queue, type, before, after, n, runs, run_ms, histogram)
-    SELECT ({now} / 60000 - i / 60) * 60000, 'default', 'type-' || (i % 20),
+    SELECT {now} / 60000 - i / 60, 'default', 'type-' || (i % 20),
         CASE i / 20 % 3 WHEN 0 THEN '' WHEN 1 THEN 'wip' ELSE 'completed' END,
         CASE i / 20 % 3 WHEN 0 THEN 'wip' WHEN 1 THEN 'completed' ELSE '' END,
         100, 100, 5000, '{"5":90,"9":10}' FROM """
