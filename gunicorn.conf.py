@@ -181,7 +181,7 @@ def _refuse_open_door(sockets: Any) -> None:
         if not _settings.auth and not _is_local(one.sock.family, address):
             print(
                 f"capataz: not serving on {address[0]}, which others can reach, without knowing "
-                "who asks: set CAPATAZ_AUTH (to none if you mean it) or HOST=127.0.0.1",
+                "who asks: set CAPATAZ_AUTH=token (or none if you mean it), or HOST=127.0.0.1",
                 file=sys.stderr,
             )
             raise SystemExit(REFUSED)

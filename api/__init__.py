@@ -18,8 +18,9 @@ from database import Database
 from jobs import registry
 from settings import VERSION, Settings, SettingsError
 
-# Connections that are not a request's: of the committer, the waiter, the bell and the broadcaster.
-_OWN_CONNECTIONS = 4
+# Connections that are not a request's: of the committer, the waiter, the bell, the broadcaster,
+# and of what keeps the last uses of tokens.
+_OWN_CONNECTIONS = 5
 # A row that somebody keeps locked must not take all threads from the others.
 _LOCK_SECONDS = 2.0
 
@@ -32,11 +33,11 @@ def create_app(
     Opens no connection and starts no thread before the first request. Raises `SettingsError`,
     and `jobs.errors.LoadError` for a module of jobs that cannot be imported.
     """
-    missing = [name for name in settings.auth if name != "none"]
+    missing = [name for name in settings.auth if name not in ("none", "token")]
     if missing:
         raise SettingsError(
             f"CAPATAZ_AUTH: {', '.join(missing)} is not available in this version: listen on "
-            "127.0.0.1 behind a proxy that asks for credentials, or set CAPATAZ_AUTH=none"
+            "127.0.0.1 behind a proxy that asks for credentials, or set CAPATAZ_AUTH=token"
         )
     registry.load(settings.jobs)
     if database is None:
@@ -57,10 +58,10 @@ def create_app(
     errors.register(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
-    Shared(app)
-    Door(app)
-    app.extensions[document.NAME] = document.Document(app)
     services = Services.of(settings, database)
+    Shared(app)
+    Door(app, services.gate)
+    app.extensions[document.NAME] = document.Document(app, services.gate)
     services.waiter.room = max(1, threads // 2)
     app.extensions[NAME] = services
     app.after_request(_noticing(services))

@@ -15,7 +15,7 @@ from typing import Any
 import exact_json
 from api import frames, worker_presenter
 from api.figures import Figures
-from api.frames import Mark
+from api.frames import Frame, Mark
 from api.viewer import Viewer
 from api.waiter import Waiter
 from database import Database, DatabaseAway
@@ -57,14 +57,15 @@ class Broadcaster:
         self._due = {"metrics": 0.0, "workers": 0.0}
         self._told: dict[str, tuple[Any, float]] = {}
 
-    def open(self, mark: Mark | None) -> Viewer:
-        """A new viewer, from behind this frame or from now on, for `close` when it goes.
+    def open(self, mark: Mark | None, owner: str | None = None) -> Viewer:
+        """A new viewer, from behind this frame or from now on, for `close` when it goes; with an
+        `owner`, of nothing but what happens to that one's orders.
 
         Raises `NoRoom`, and `DatabaseAway`.
         """
         if not self._places.take_place():
             raise NoRoom
-        viewer = Viewer(mark)
+        viewer = Viewer(mark, owner)
         with self._changed:
             self._viewers.append(viewer)
             if self._thread is None:
@@ -142,16 +143,18 @@ class Broadcaster:
         for viewer in viewers:
             if not viewer.joined.is_set():
                 self._join(viewer, head)
-            for name, picture in self._pictures.items():
-                viewer.show(name, picture)
+            if viewer.owner is None:
+                for name, picture in self._pictures.items():
+                    viewer.show(name, picture)
         found, self._head, more = self._read(head)
-        everything = b"".join(frame for _, frame in found)
+        everything = _joined(found)
         for viewer in viewers:
             mark = viewer.mark or head
             if mark < head or not viewer.has_room:
                 continue
             # One that came from another process may be ahead of this one.
-            news = everything if mark == head else _behind(found, mark)
+            is_general = mark == head and viewer.owner is None
+            news = everything if is_general else _joined(found, mark, viewer.owner)
             if news:
                 viewer.put(news)
             viewer.mark = max(mark, self._head)
@@ -175,14 +178,16 @@ class Broadcaster:
         if mark is None or head is None or mark >= head or not viewer.has_room:
             return False
         found, reached, _ = self._read(mark)
-        viewer.put(b"".join(frame for _, frame in found))
+        news = _joined(found, mark, viewer.owner)
+        if news:
+            viewer.put(news)
         viewer.mark = reached
         return reached < head
 
-    def _read(self, mark: Mark) -> tuple[list[tuple[Mark, bytes]], Mark, bool]:
+    def _read(self, mark: Mark) -> tuple[list[Frame], Mark, bool]:
         """The next frames behind a mark, where they end, and whether there may be more."""
         news = stream.read_on(self._database, mark.item, MOST_ITEMS)
-        found = [one for one in frames.of_items(news.items) if one[0] > mark]
+        found = [one for one in frames.of_items(news.items) if one.mark > mark]
         return found, max(mark, Mark.behind(news.reached)), news.more
 
     def _paint(self) -> None:
@@ -205,5 +210,10 @@ class Broadcaster:
             self._pictures[name] = frames.text_frame(name, text)
 
 
-def _behind(found: list[tuple[Mark, bytes]], mark: Mark) -> bytes:
-    return b"".join(frame for own, frame in found if own > mark)
+def _joined(found: list[Frame], behind: Mark | None = None, owner: str | None = None) -> bytes:
+    """These frames, those behind a mark and of an owner's orders where that is asked for."""
+    return b"".join(
+        frame.text
+        for frame in found
+        if (behind is None or frame.mark > behind) and owner in (None, frame.owner)
+    )

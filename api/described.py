@@ -18,6 +18,7 @@ _HEADERS: dict[str, tuple[str, dict[str, Any]]] = {
     "Location": ("where it is", {"type": "string", "format": "uri-reference"}),
     "Preference-Applied": ("the wait that was granted", _TEXT),
     "Retry-After": ("seconds until it is worth asking again", {"type": "integer", "minimum": 1}),
+    "WWW-Authenticate": ("how to say who you are", _TEXT),
     "X-Request-Id": ("names the request, in the server's log too", _TEXT),
 }
 

@@ -19,9 +19,12 @@ from pydantic.json_schema import models_json_schema
 
 import exact_json
 from api import errors, offered
+from api.access import roles_for
 from api.answers import Answer
 from api.described import SCHEMAS, header_objects, operation_id
 from api.door import PROBES, WRITING_GETS
+from api.gate import Gate
+from ledger.tokens import ROLES
 
 NAME = "capataz.document"
 VERSION = "3.1.0"
@@ -32,8 +35,9 @@ Json = dict[str, Any]
 class Document:
     """The description of one application, made when it is first asked for."""
 
-    def __init__(self, app: OpenAPI) -> None:
+    def __init__(self, app: OpenAPI, gate: Gate) -> None:
         app.openapi_version = VERSION
+        self._gate = gate
         self._app = app
 
     @functools.cached_property
@@ -56,7 +60,24 @@ class Document:
                 operation["tags"] = [_tag(path)]
                 operation["description"] = " ".join((inspect.getdoc(view) or "").split())
                 _tell_errors(operation, endpoint, path, method)
+                self._tell_who(operation, endpoint)
+                _sort_answers(operation)
+        if self._gate.ways:
+            schemes = {name: dict(way.scheme) for name, way in self._gate.ways.items()}
+            document["components"]["securitySchemes"] = schemes
         return document
+
+    def _tell_who(self, operation: Json, endpoint: str) -> None:
+        """Say who may use an operation, and how it answers others, where callers are asked."""
+        roles = roles_for(endpoint)
+        if not self._gate.ways or roles is None:
+            return
+        operation["security"] = [{name: []} for name in self._gate.ways]
+        named = ", ".join(role for role in ROLES if role in roles)
+        operation["description"] = f"{operation['description']} Roles: {named}.".strip()
+        operation["responses"] |= errors.documented(401, headers=header_objects("WWW-Authenticate"))
+        operation["responses"] |= errors.documented(403)
+        operation["responses"] |= errors.documented(429, headers=header_objects("Retry-After"))
 
 
 def _tag(path: str) -> str:
@@ -98,6 +119,11 @@ def _tell_errors(operation: Json, endpoint: str, path: str, method: str) -> None
     if method != "get" or endpoint in WRITING_GETS:
         statuses.add(403)
     responses = errors.documented(*statuses) | operation["responses"]
+    operation["responses"] = responses
+
+
+def _sort_answers(operation: Json) -> None:
+    responses = operation["responses"]
     operation["responses"] = {name: responses[name] for name in sorted(responses, key=str)}
     for response in operation["responses"].values():
         response["headers"] = header_objects("X-Request-Id") | (response.get("headers") or {})

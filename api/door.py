@@ -14,6 +14,7 @@ from flask.globals import request_ctx
 from werkzeug.exceptions import MethodNotAllowed
 
 from api import errors
+from api.gate import Gate
 from api.inputs import Query
 from api.json_request import MAX_BODY, MAX_BULK_BODY
 
@@ -26,6 +27,8 @@ PROBES = frozenset({"health.alive", "health.ready"})
 REQUEST_ID = "X-Request-Id"
 _PLAIN_ID = re.compile(r"[A-Za-z0-9_.:-]{1,64}")
 
+# What every line that a request logs says of it.
+_BOUND = ("request_id", "caller")
 _SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
 _HEADERS = (
     ("X-Content-Type-Options", "nosniff"),
@@ -41,8 +44,9 @@ _HEADERS = (
 class Door:
     """The checks in front of the endpoints of one application."""
 
-    def __init__(self, app: Flask) -> None:
+    def __init__(self, app: Flask, gate: Gate) -> None:
         """Call once all endpoints are registered."""
+        self._gate = gate
         self._parameters = {
             endpoint: _query_parameters(view)
             for endpoint, view in app.view_functions.items()
@@ -52,7 +56,7 @@ class Door:
         app.config["MAX_CONTENT_LENGTH"] = MAX_BODY
         app.before_request(self._enter)
         app.after_request(self._leave)
-        app.teardown_request(lambda _: structlog.contextvars.unbind_contextvars("request_id"))
+        app.teardown_request(lambda _: structlog.contextvars.unbind_contextvars(*_BOUND))
 
     def _enter(self) -> None:
         g.request_id = _request_id()
@@ -63,6 +67,9 @@ class Door:
         allowed = self._allowed.get(request.path)
         if allowed is not None and request.method not in allowed:
             raise MethodNotAllowed(sorted(allowed))
+        g.identity = self._gate.enter(request, endpoint)
+        if g.identity.name:
+            structlog.contextvars.bind_contextvars(caller=g.identity.name)
         if request.method not in _SAFE or endpoint in WRITING_GETS:
             if endpoint == "add.get" and request.method == "HEAD":
                 raise MethodNotAllowed(["GET", "POST", "OPTIONS"])

@@ -125,6 +125,38 @@ def cross_site() -> ApiError:
     )
 
 
+def unauthenticated(challenge: str, reason: str) -> ApiError:
+    """401: nobody knows who asks."""
+    return ApiError(
+        401,
+        f"{reason}: send the header Authorization: Bearer TOKEN with a token that an administrator "
+        "made by python manage.py token create NAME --role ROLE.",
+        headers={"WWW-Authenticate": challenge},
+    )
+
+
+def not_allowed(role: str, roles: Sequence[str]) -> ApiError:
+    """403: the role of who asks may not do this."""
+    needed = " or ".join(roles) or "nobody"
+    return forbidden(f"This needs the role {needed}, and the credentials given have {role}.")
+
+
+def forbidden(detail: str) -> ApiError:
+    """403: not for this one."""
+    return ApiError(403, detail)
+
+
+def too_many_failures(seconds: float) -> ApiError:
+    """429: too many credentials from one address were none."""
+    wait = math.ceil(seconds)
+    return ApiError(
+        429,
+        f"Too many failed log-ins from this address: try again in {wait} s. A good token is "
+        "taken all the same.",
+        headers={"Retry-After": str(wait)},
+    )
+
+
 def nothing_here() -> ApiError:
     """404: no such address."""
     return ApiError(404, _REMEDIES[404])

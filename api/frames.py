@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import exact_json
 from api import event_presenter
@@ -77,15 +77,24 @@ class Mark(Place):
         return Place(self.xid, self.row, (self.place + 1) // 2 - 1)
 
 
-def of_items(items: Iterable[tuple[Place, EventItem]]) -> Iterator[tuple[Mark, bytes]]:
+class Frame(NamedTuple):
+    """What is sent, its place, and whose order it is about: None for none, or one that is gone."""
+
+    mark: Mark
+    text: bytes
+    owner: str | None
+
+
+def of_items(items: Iterable[tuple[Place, EventItem]]) -> Iterator[Frame]:
     """The frames of these items, each with its id."""
     for (xid, row, place), item in items:
         facts = event_presenter.event(item)
         mark = Mark(xid, row, 2 * place)
-        yield mark, frame("event", {"jobId": item.order_id, **facts}, mark)
+        text = frame("event", {"jobId": item.order_id, **facts}, mark)
+        yield Frame(mark, text, item.owner)
         if item.order_id is not None and item.kind in STATUS_AFTER:
             mark = Mark(xid, row, 2 * place + 1)
-            yield mark, frame("job", _job(item, facts), mark)
+            yield Frame(mark, frame("job", _job(item, facts), mark), item.owner)
 
 
 def _job(item: EventItem, facts: dict[str, Any]) -> dict[str, Any]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from api import cursors, errors, intake, queries
+from api import cursors, errors, intake, ownership, queries
 from api.action_inputs import ActionFilter
 from api.schemas import JobFilter, JobMatch
 from database import Database
@@ -45,7 +45,7 @@ def wanted(query: JobMatch | ActionFilter) -> Filter:
         queue=query.queue,
         priority=PRIORITIES[query.priority] if query.priority else None,
         worker=query.worker,
-        owner=query.owner,
+        owner=ownership.owner_asked_for(query.owner),
         tag=query.tag,
         created_after=intake.in_milliseconds(after) if after else None,
         created_before=intake.in_milliseconds(before) if before else None,

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import re
 from http import HTTPStatus
+from urllib.parse import urlencode
 
-from flask import Response
+from flask import Response, request
 
 import ledger
 from api import errors, presenter
@@ -48,6 +49,16 @@ _PREFERENCE = re.compile(r'(?:[^,;"]|"(?:[^"\\]|\\.)*"?)+')
 def json_text(text: str, status: int = HTTPStatus.OK) -> Response:
     """An answer whose JSON is there already."""
     return Response(text, status, mimetype="application/json")
+
+
+def paged(response: Response, cursor: str | None, parameter: str = "cursor") -> Response:
+    """The answer with the address of the next page, if there is one: the same but for one
+    parameter."""
+    if cursor is not None:
+        pairs = [pair for pair in request.args.items(multi=True) if pair[0] != parameter]
+        address = f"{request.path}?{urlencode([*pairs, (parameter, cursor)])}"
+        response.headers["Link"] = f'<{address}>; rel="next"'
+    return response
 
 
 def preferred_wait(prefer: str | None) -> int | None:

@@ -7,10 +7,13 @@ from typing import cast
 
 from flask import Flask, current_app
 
+from api.bearer import Bearer
 from api.broadcaster import Broadcaster
 from api.committer import Committer
 from api.exposition import Exposition
 from api.figures import Figures
+from api.gate import Gate, Way
+from api.identity import identity
 from api.waiter import Waiter
 from database import Database
 from ledger.hints import Bell
@@ -33,6 +36,7 @@ class Services:
     series: Series
     broadcaster: Broadcaster
     exposition: Exposition
+    gate: Gate
 
     @classmethod
     def of(cls, settings: Settings, database: Database) -> Services:
@@ -49,6 +53,7 @@ class Services:
             Series(database),
             Broadcaster(database, figures, waiter),
             Exposition(database, figures),
+            Gate(_ways(settings, database), is_local_only=not settings.auth),
         )
 
     def close(self) -> None:
@@ -57,6 +62,7 @@ class Services:
         self.broadcaster.close()
         self.committer.close()
         self.bell.close()
+        self.gate.close()
 
 
 def services(app: Flask | None = None) -> Services:
@@ -66,4 +72,9 @@ def services(app: Flask | None = None) -> Services:
 
 def caller() -> str:
     """Who submits: the owner of new orders and of idempotency keys, '' for nobody in particular."""
-    return ""
+    return identity().name
+
+
+def _ways(settings: Settings, database: Database) -> dict[str, Way]:
+    """How callers are known, by the names that the setting has for it."""
+    return {"token": Bearer(database)} if "token" in settings.auth else {}

@@ -18,7 +18,7 @@ from typing import Any
 
 from flask import Flask, Response, request
 
-from api.services import caller
+from api.identity import identity
 
 # A page of a list is some ten kilobytes.
 MOST_KEPT = 200
@@ -51,7 +51,7 @@ class Shared:
     def __init__(self, app: Flask) -> None:
         """Call once all endpoints are registered."""
         self._lock = threading.Lock()
-        self._kept: OrderedDict[tuple[str, str], _Kept] = OrderedDict()
+        self._kept: OrderedDict[tuple[str, ...], _Kept] = OrderedDict()
         for endpoint in SHARED:
             app.view_functions[endpoint] = self._sharing(app.view_functions[endpoint])
 
@@ -79,7 +79,8 @@ class Shared:
 
     def _place(self) -> _Kept:
         """Where the answer to this request is kept: to this caller, and to no other."""
-        key = (caller(), request.full_path)
+        # Who has a name may have another role by now.
+        key = (identity().name, identity().role, request.full_path)
         with self._lock:
             kept = self._kept.setdefault(key, _Kept())
             self._kept.move_to_end(key)

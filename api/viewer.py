@@ -13,11 +13,13 @@ MOST_BYTES = 512 * 1024
 class Viewer:
     """Filled by the broadcaster's thread, emptied by the thread of the request.
 
-    `mark` is behind which frame it is, None before it is known; the broadcaster's own.
+    `mark` is behind which frame it is, None before it is known; the broadcaster's own. With an
+    `owner` it is shown what happens to that one's orders, and nothing else.
     """
 
-    def __init__(self, mark: Mark | None) -> None:
+    def __init__(self, mark: Mark | None, owner: str | None = None) -> None:
         self.mark = mark
+        self.owner = owner
         # Set once it is known where the stream begins, or that it does not.
         self.joined = threading.Event()
         self.over = False

@@ -58,6 +58,7 @@ class Commands(click.Group):
         **dict.fromkeys(("jobs", "workers", "schedules", "why"), "commands.looking"),
         "check": "commands.checking",
         "produce": "commands.producing",
+        "token": "commands.tokens",
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -20,9 +20,12 @@ from contextlib import contextmanager, suppress
 from typing import NamedTuple
 from urllib.parse import urlsplit
 
+from jobs import lookup
+
 SECRET, NETWORKS = "CAPATAZ_WEBHOOK_SECRET", "CAPATAZ_PRIVATE_NETWORKS"
 
 CONNECT_SECONDS = 10.0
+LOOKUP_SECONDS = 10.0
 PORTS = {"http": 80, "https": 443}
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
@@ -132,7 +135,7 @@ class _Link(http.client.HTTPConnection):
 
         A name may have any number of them, and none may answer: they share the time.
         """
-        addresses = resolve(self.host, self.port)
+        addresses = resolve(self.host, self.port, min(self._timeout, LOOKUP_SECONDS))
         failure: OSError | None = None
         for address in addresses:
             left = self._until - time.monotonic()
@@ -151,7 +154,11 @@ class _Link(http.client.HTTPConnection):
         self.sock.settimeout(self._timeout)
         if self._secure:
             context = ssl.create_default_context()
-            self.sock = context.wrap_socket(self.sock, server_hostname=self.host)
+            # Not shaken hands yet, so that the deadline finds the socket that it is to cut.
+            self.sock = context.wrap_socket(
+                self.sock, server_hostname=self.host, do_handshake_on_connect=False
+            )
+            self.sock.do_handshake()
 
 
 @contextmanager
@@ -172,10 +179,9 @@ def _deadline(link: _Link, seconds: float) -> Iterator[None]:
         timer.cancel()
 
 
-def resolve(host: str, port: int) -> list[str]:
+def resolve(host: str, port: int, seconds: float = LOOKUP_SECONDS) -> list[str]:
     """The addresses of a host, if all of them may be called. Raises `Refused`, `OSError`."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    addresses = list(dict.fromkeys(str(one[4][0]).partition("%")[0] for one in found))
+    addresses = lookup.addresses(host, port, seconds)
     for address in addresses:
         if not may_be_called(ipaddress.ip_address(address)):
             raise Refused(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Final
 
+from models.access import ApiToken
 from models.actions import BulkAction
 from models.base import OrderId, Table, bind, database
 from models.fleet import Chore, Manager, Project, Schedule, SystemState, UsageSample, Worker
@@ -44,6 +45,7 @@ TABLES: Final = (
     UsageSample,
     BulkAction,
     Project,
+    ApiToken,
 )
 
 __all__ = [
@@ -61,6 +63,7 @@ __all__ = [
     "STATUSES",
     "TABLES",
     "WIP",
+    "ApiToken",
     "Attempt",
     "BulkAction",
     "Chore",

@@ -200,6 +200,15 @@ JobOrder.add_index(
         where=peewee.SQL("project IS NOT NULL"),
     )
 )
+# Of those that nobody in particular submitted there is nothing in it.
+JobOrder.add_index(
+    JobOrder.index(
+        JobOrder.owner,
+        JobOrder.id,
+        name="job_order_owner",
+        where=peewee.SQL("owner <> ''"),
+    )
+)
 Event.add_index(Event.index(Event.xid, Event.id, name="event_commit_order"))
 # What is of every order's daily life can be told from its row: only the rest is looked for.
 Event.add_index(

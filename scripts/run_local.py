@@ -86,12 +86,14 @@ def _show(settings: Settings, processes: dict[str, subprocess.Popen[bytes]]) -> 
             print(f"error: not ready; see above ({why})", file=sys.stderr)
             return
         time.sleep(0.05)
+    who = _credentials(settings)
     began = time.monotonic()
-    submitted = _ask(settings, "POST", "/api/v1/add/1/2")
+    submitted = _ask(settings, "POST", "/api/v1/add/1/2", who)
     path = f"/api/v1/job/{submitted['jobId']}"
-    order = _ask(settings, "GET", f"{path}?wait=20")
+    order = _ask(settings, "GET", f"{path}?wait=20", who)
     address = f"http://{written(settings.host, settings.port)}"
     milliseconds = (time.monotonic() - began) * 1000
+    shown = '-H "Authorization: Bearer $CAPATAZ_TOKEN" ' if who else ""
     if order["status"] != "completed":
         print(f"the first order is still {order['status']}: see {address}{path}")
     print(
@@ -100,12 +102,22 @@ Capataz is up.
   1 + 2 = {order["result"]}, submitted, run and collected in {milliseconds:.0f} ms
   dashboard   {address}/{_built()}
   see         {address}/api/v1/jobs and {address}/api/v1/metrics
-  try         curl -X POST {address}/api/v1/add/0.1/0.2
-  then        curl '{address}/api/v1/job/JOB-ID?wait=10'
+  try         curl {shown}-X POST {address}/api/v1/add/0.1/0.2
+  then        curl {shown}'{address}/api/v1/job/JOB-ID?wait=10'
   stop        Ctrl-C
 """,
         flush=True,
     )
+
+
+def _credentials(settings: Settings) -> dict[str, str]:
+    """What the first order is asked for with: a token for a minute, where one is needed."""
+    if "token" not in settings.auth:
+        return {}
+    command = [sys.executable, "manage.py", "token", "create", "make-run"]
+    more = ["--role", "customer", "--expires", "1m"]
+    token = subprocess.run([*command, *more], cwd=ROOT, check=True, capture_output=True, text=True)
+    return {"Authorization": f"Bearer {token.stdout.strip()}"}
 
 
 def _built() -> str:
@@ -119,18 +131,20 @@ def _ready(settings: Settings) -> bool:
         return False
 
 
-def _ask(settings: Settings, method: str, path: str) -> dict[str, Any]:
-    status, body = _status(settings, method, path)
+def _ask(settings: Settings, method: str, path: str, who: dict[str, str]) -> dict[str, Any]:
+    status, body = _status(settings, method, path, who)
     if status >= http.client.BAD_REQUEST:
         raise SystemExit(f"error: {method} {path} answered {status}: {body.decode()}")
     answer: dict[str, Any] = json.loads(body)
     return answer
 
 
-def _status(settings: Settings, method: str, path: str) -> tuple[int, bytes]:
+def _status(
+    settings: Settings, method: str, path: str, who: dict[str, str] | None = None
+) -> tuple[int, bytes]:
     connection = http.client.HTTPConnection(settings.host, settings.port, timeout=30)
     try:
-        connection.request(method, path)
+        connection.request(method, path, headers=who or {})
         response = connection.getresponse()
         return response.status, response.read()
     finally:

@@ -116,6 +116,9 @@ class Settings:
 
 
 _PLAIN = ("database_url", "host", "port")
+# What clients of the API read, which may share an environment with us.
+FOREIGN = ("CAPATAZ_TOKEN",)
+
 VARIABLES = {
     f.name: f.name.upper() if f.name in _PLAIN else f"CAPATAZ_{f.name.upper()}"
     for f in fields(Settings)
@@ -135,7 +138,7 @@ def _given(env: Mapping[str, str], name: str) -> bool:
 def _refuse_unknown(env: Mapping[str, str]) -> None:
     known = set(VARIABLES.values())
     for name in sorted(env):
-        if name.startswith("CAPATAZ_") and name not in known:
+        if name.startswith("CAPATAZ_") and name not in known and name not in FOREIGN:
             near = difflib.get_close_matches(name, known, n=1)
             hint = f"did you mean {near[0]}?" if near else f"known: {', '.join(sorted(known))}"
             raise SettingsError(f"{name} is not a setting of Capataz: {hint}")

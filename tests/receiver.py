@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ssl
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,8 +22,12 @@ class Receiver(ThreadingHTTPServer):
 
     daemon_threads = True
 
-    def __init__(self) -> None:
+    def __init__(self, tls: ssl.SSLContext | None = None) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
+        self._scheme = "http"
+        if tls is not None:
+            self._scheme = "https"
+            self.socket = tls.wrap_socket(self.socket, server_side=True)
         self.got: list[Received] = []
         self.status = 200
         self.headers: dict[str, str] = {}
@@ -30,7 +35,10 @@ class Receiver(ThreadingHTTPServer):
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}/hook"
+        return f"{self._scheme}://127.0.0.1:{self.server_port}/hook"
+
+    def handle_error(self, *_: object) -> None:
+        """A client that does not trust us is no news."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -55,9 +63,9 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def receiving() -> Iterator[Receiver]:
-    """A receiver that runs."""
-    server = Receiver()
+def receiving(tls: ssl.SSLContext | None = None) -> Iterator[Receiver]:
+    """A receiver that runs, over HTTPS with this."""
+    server = Receiver(tls)
     thread = threading.Thread(target=server.serve_forever, args=(0.02,))
     thread.start()
     try:

@@ -13,6 +13,7 @@ from api import errors, replies
 from api.action_inputs import ActionPath, ActionRequest
 from api.answers import BulkAction
 from api.described import answer
+from api.identity import identity
 from api.job_list import wanted
 from api.presenter import plain_moment
 from api.services import caller, services
@@ -32,6 +33,8 @@ _STARTED = answer(
 def start(body: ActionRequest) -> Response:
     """A manager counts those that match and were made before this, then moves them in batches.
     With `dryRun` it only counts. What somebody else moves first is passed over."""
+    if identity().sees_only is not None and body.action != bulk.CANCEL:
+        raise errors.forbidden("A customer may cancel its own orders, and no more.")
     filters = wanted(body.filter)
     database = services().database
     action = bulk.create(
@@ -54,7 +57,10 @@ def start(body: ActionRequest) -> Response:
 )
 def get(path: ActionPath) -> Response:
     """Can be asked for a week after it was done."""
-    return _shown(bulk.find(services().database, path.id))
+    action = bulk.find(services().database, path.id)
+    if identity().sees_only not in (None, action.owner):
+        raise bulk.UnknownAction(path.id)
+    return _shown(action)
 
 
 def _shown(action: bulk.ActionRow, status: int = HTTPStatus.OK) -> Response:

@@ -32,10 +32,27 @@ _PAGE = """<!doctype html>
 <script src="/docs/start.js"></script>
 </html>
 """
-_START = """SwaggerUIBundle({
-  url: "/openapi.json", dom_id: "#docs", deepLinking: true, docExpansion: "none",
-  tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null,
-});
+# A token is asked for where one is needed, and kept in this page only.
+_START = """(async () => {
+  const headers = {};
+  let answer = await fetch("/openapi.json");
+  while (answer.status === 401) {
+    const token = window.prompt("The API asks who you are. A token, please (cap_…):");
+    if (!token) return;
+    headers.Authorization = "Bearer " + token.trim();
+    answer = await fetch("/openapi.json", {headers});
+  }
+  SwaggerUIBundle({
+    spec: await answer.json(), dom_id: "#docs", deepLinking: true, docExpansion: "none",
+    tryItOutEnabled: true, displayRequestDuration: true, validatorUrl: null,
+    requestInterceptor: (asked) => {
+      if (new URL(asked.url, location).origin === location.origin) {
+        Object.assign(asked.headers, headers);
+      }
+      return asked;
+    },
+  });
+})();
 """
 _FILES = {
     "swagger-ui.css": "css/swagger-ui.css",

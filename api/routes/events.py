@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from urllib.parse import urlencode
-
-from flask import Response, request
+from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
-from api import cursors, errors, event_presenter, intake, replies
+from api import cursors, errors, event_presenter, intake, ownership, replies
 from api.answers import EventPage
 from api.described import answer
+from api.identity import identity
 from api.schemas import EventFilter
 from api.services import services
 from ledger.events import Wanted, find_events
@@ -22,6 +21,10 @@ bp = APIBlueprint("events", __name__, url_prefix="/api/v1", abp_responses=errors
 def list_events(query: EventFilter) -> Response:
     """Newest first. Filters look at a bounded stretch: see `searchedTo`. With `job`, what happened
     to one order."""
+    if query.job is not None:
+        ownership.check(query.job)
+    elif identity().sees_only is not None:
+        raise errors.forbidden("A customer sees the events of its own orders: add job=ID.")
     asked = query.model_dump(mode="json", exclude={"limit", "cursor"})
     asked["kind"] = sorted(set(asked["kind"]))
     after = None
@@ -33,12 +36,8 @@ def list_events(query: EventFilter) -> Response:
         after = Position._make(numbers)
     page = find_events(services().database, _wanted(query), query.limit, after)
     cursor = None if page.position is None else cursors.make_of_numbers(page.position, asked)
-    response = replies.json_text(event_presenter.page(page.items, cursor, page.searched_to))
-    if cursor is not None:
-        pairs = [item for item in request.args.items(multi=True) if item[0] != "cursor"]
-        address = f"{request.path}?{urlencode([*pairs, ('cursor', cursor)])}"
-        response.headers["Link"] = f'<{address}>; rel="next"'
-    return response
+    text = event_presenter.page(page.items, cursor, page.searched_to)
+    return replies.paged(replies.json_text(text), cursor)
 
 
 def _wanted(query: EventFilter) -> Wanted:

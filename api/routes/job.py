@@ -8,10 +8,11 @@ from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 import ledger
-from api import errors, presenter, replies
+from api import errors, ownership, presenter, replies
 from api.answers import JobOrder, JobState
 from api.described import Responses, answer, header_objects
 from api.headers import Asking
+from api.identity import identity
 from api.schemas import JobPath, Wait
 from api.services import services
 from ledger import OrderRow
@@ -39,9 +40,7 @@ _RESULT: Responses = {
 @bp.get("/job/<id>", summary="State and result of an order", responses=_JOB)
 def get_job(path: JobPath, query: Wait, header: Asking) -> Response:
     """The first answer to a completed order marks it retrieved; `If-None-Match` is understood."""
-    row, headers = replies.held(
-        ledger.find(services().database, path.id), query.wait, header.prefer
-    )
+    row, headers = replies.held(ownership.find(path.id), query.wait, header.prefer)
     tag = _tag(row)
     headers["ETag"] = f'W/"{tag}"'
     if row.status not in ENDED:
@@ -60,7 +59,7 @@ def get_job(path: JobPath, query: Wait, header: Asking) -> Response:
 )
 def get_status(path: JobPath) -> Response:
     """Retrieves nothing."""
-    row = ledger.find(services().database, path.id)
+    row = ownership.find(path.id)
     response = replies.json_text(
         f'{{"jobId":"{row.id}","status":"{row.status}","attempts":{row.attempts},'
         f'"progress":{row.progress or "null"},'
@@ -74,7 +73,7 @@ def get_status(path: JobPath) -> Response:
 @bp.get("/job/<id>/result", summary="Only the result, as it was returned", responses=_RESULT)
 def get_result(path: JobPath) -> Response:
     """409 while there is none; the error document of an order that failed."""
-    row = ledger.find(services().database, path.id)
+    row = ownership.find(path.id)
     if row.status == FAILED:
         return replies.json_text(row.error or "null")
     if row.status not in (COMPLETED, RETRIEVED):
@@ -84,7 +83,7 @@ def get_result(path: JobPath) -> Response:
 
 def _retrieved(row: OrderRow) -> OrderRow:
     """The order as this answer shows it, marked retrieved if this is the first to fetch it."""
-    if row.status != COMPLETED or request.method == "HEAD":
+    if row.status != COMPLETED or request.method == "HEAD" or not identity().may_fetch(row.owner):
         return row
     if ledger.retrieve(services().database, row.id):
         return row

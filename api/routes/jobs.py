@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
 import ledger
-from api import errors, intake, presenter, queries, replies
+from api import errors, intake, ownership, presenter, queries, replies
 from api.answers import JobCount, JobDetail, JobIds, JobOrder, JobPage
 from api.described import Responses, answer
 from api.headers import Keyed, Submitting
@@ -78,6 +76,7 @@ def get(path: JobPath) -> Response:
 @bp.post("/jobs/<id>/cancel", summary="Cancel an order", responses=_MOVED)
 def cancel(path: JobPath) -> Response:
     """Possible while the order is pending or wip; a running job is told to stop."""
+    ownership.check(path.id)
     row = ledger.cancel(services().database, path.id)
     services().bell.ring(hints.CANCEL)
     return replies.json_text(presenter.order(row))
@@ -100,24 +99,13 @@ def delete(path: JobPath) -> Response:
 def page(query: JobFilter) -> Response:
     """A page of the list, also under its other name."""
     found = listing(services().database, query)
-    response = replies.json_text(presenter.page(*found))
-    cursor = found.cursor
-    if cursor is not None:
-        response.headers["Link"] = f'<{_next(cursor)}>; rel="next"'
-    return response
+    return replies.paged(replies.json_text(presenter.page(*found)), found.cursor)
 
 
 def detail(path: JobPath) -> Response:
     """An order with its history, also under its other name."""
     database = services().database
     with database.session():
-        row = ledger.find(database, path.id)
+        row = ownership.find(path.id)
         past = ledger.history(database, path.id)
     return replies.json_text(presenter.detail(row, past))
-
-
-def _next(cursor: str) -> str:
-    pairs: list[tuple[str, Any]] = [
-        (name, value) for name, value in request.args.items(multi=True) if name != "cursor"
-    ]
-    return f"{request.path}?{urlencode([*pairs, ('cursor', cursor)])}"

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from itertools import islice
 from typing import Any
-from urllib.parse import urlencode
 
 from flask import Response, request
 from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
-from api import errors, replies
+from api import errors, ownership, replies
 from api.answers import JobLines
 from api.described import answer
 from api.presenter import plain_moment
@@ -32,6 +31,7 @@ _LINES["content"][TEXT] = {"schema": {"type": "string"}}
 def logs(path: JobPath, query: LogFilter) -> Response:
     """Oldest first; `nextCursor` as the next `after` follows a running job. Plain text for who
     accepts that rather than JSON. Retrieves nothing."""
+    ownership.check(path.id)
     journal = read_lines(services().database, path.id, query.after)
     found = list(islice((line for line in journal.lines if _matches(line, query)), query.limit + 1))
     page = found[: query.limit]
@@ -46,9 +46,7 @@ def logs(path: JobPath, query: LogFilter) -> Response:
         }
         response = replies.json_text(exact_json.dumps(document))
     response.vary.add("Accept")
-    if cursor is not None:
-        response.headers["Link"] = f'<{_address(cursor)}>; rel="next"'
-    return response
+    return replies.paged(response, cursor, "after")
 
 
 def _matches(line: LogLine, query: LogFilter) -> bool:
@@ -97,8 +95,3 @@ def _level(line: LogLine) -> str | None:
     if line.level is None or line.stream == DROPPED:
         return None
     return next((name for name, level in reversed(LEVELS.items()) if level <= line.level), "debug")
-
-
-def _address(cursor: str) -> str:
-    pairs = [(name, value) for name, value in request.args.items(multi=True) if name != "after"]
-    return f"{request.path}?{urlencode([*pairs, ('after', cursor)])}"

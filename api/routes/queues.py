@@ -12,6 +12,7 @@ import exact_json
 import ledger
 from api import cursors, errors, queue_presenter, replies
 from api.answers import QueueState
+from api.described import answer
 from api.inputs import Digits, Query
 from api.queue_presenter import QueuePage
 from api.schedule_inputs import is_name
@@ -29,14 +30,14 @@ class QueueList(Query):
     cursor: Annotated[str, Field(max_length=200)] | None = None
 
 
-@bp.get("/queues", summary="List queues", responses={200: QueuePage})
+@bp.get("/queues", summary="List queues", responses={200: answer(QueuePage, "Link?")})
 def list_queues(query: QueueList) -> Response:
     """By name: what waits and runs in each, how long, and who serves it. Costs the same however
     many orders there are."""
     after = "" if query.cursor is None else _after(query.cursor)
     ours = services()
     page = queue_presenter.document(ours.database, ours.figures.totals, query.limit, after)
-    return replies.json_text(exact_json.dumps(page))
+    return replies.paged(replies.json_text(exact_json.dumps(page)), page["nextCursor"])
 
 
 @bp.post("/queues/<name>/pause", summary="Pause a queue", responses={200: QueueState})

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 from http import HTTPStatus
-from urllib.parse import urlencode
 
-from flask import Response, request
+from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 import ledger
@@ -46,11 +45,7 @@ def list_schedules(query: SchedulesQuery) -> Response:
     rows = schedules.page(services().database, after, query.limit + 1)
     found = rows[: query.limit]
     cursor = cursors.make_of_name(found[-1].name) if len(rows) > query.limit else None
-    response = replies.json_text(schedule_presenter.page(found, cursor))
-    if cursor is not None:
-        again = urlencode({"limit": query.limit, "cursor": cursor})
-        response.headers["Link"] = f'<{request.path}?{again}>; rel="next"'
-    return response
+    return replies.paged(replies.json_text(schedule_presenter.page(found, cursor)), cursor)
 
 
 @bp.post(

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import select
 import time
+from collections.abc import Callable
 from typing import Any
 
 from flask import Response, request
@@ -12,8 +14,10 @@ from flask_openapi.blueprint import APIBlueprint
 from api import errors
 from api.broadcaster import Broadcaster, NoRoom
 from api.frames import HEARTBEAT, Mark
+from api.identity import identity
 from api.services import services
 from api.viewer import Viewer
+from database import DatabaseAway
 
 bp = APIBlueprint("stream", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 
@@ -46,13 +50,15 @@ def stream() -> Response:
         return response
     broadcaster = services().broadcaster
     try:
-        viewer = broadcaster.open(mark)
+        viewer = broadcaster.open(mark, identity().sees_only)
     except NoRoom:
         raise errors.unavailable(
             "There are as many streams and waits as this process takes: read the lists instead.",
             AGAIN_SECONDS,
         ) from None
-    response.response = _Frames(broadcaster, viewer, request.environ.get("gunicorn.socket"))
+    stays = functools.partial(services().gate.still_opens, identity())
+    socket = request.environ.get("gunicorn.socket")
+    response.response = _Frames(broadcaster, viewer, stays, socket)
     response.call_on_close(lambda: broadcaster.close_viewer(viewer))
     return response
 
@@ -60,8 +66,11 @@ def stream() -> Response:
 class _Frames:
     """The body of the answer: frames as they come, until the reader goes or the process ends."""
 
-    def __init__(self, broadcaster: Broadcaster, viewer: Viewer, socket: Any) -> None:
+    def __init__(
+        self, broadcaster: Broadcaster, viewer: Viewer, stays: Callable[[], bool], socket: Any
+    ) -> None:
         self._broadcaster = broadcaster
+        self._stays = stays
         self._viewer = viewer
         self._poll: select.poll | None = None
         if socket is not None:
@@ -74,6 +83,8 @@ class _Frames:
 
     def __next__(self) -> bytes:
         while True:
+            if not self._may_stay():
+                raise StopIteration
             # What is there already is sent, also when it is the last.
             taken = self._viewer.take(LOOK_SECONDS)
             if time.monotonic() >= self._beat:
@@ -83,6 +94,13 @@ class _Frames:
                 return taken
             if self._viewer.over or self._broadcaster.ending or self._is_gone():
                 raise StopIteration
+
+    def _may_stay(self) -> bool:
+        """Whether its credentials still open; the stream goes on while nobody can say."""
+        try:
+            return self._stays()
+        except DatabaseAway:
+            return True
 
     def _is_gone(self) -> bool:
         """Whether the reader has hung up, which a stream without frames would not notice."""

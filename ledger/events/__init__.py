@@ -15,7 +15,7 @@ from ledger.events.stretches import NEWEST, Stretch, where_to_look
 from ledger.events.walk import WINDOW_ROWS, Walk
 from ledger.ids import text_id
 
-TYPES = Sql("SELECT id, type FROM job_order WHERE id {among}")
+TYPES = Sql("SELECT id, type, owner FROM job_order WHERE id {among}")
 
 
 @dataclass(slots=True)
@@ -96,13 +96,17 @@ def _merged(
 
 
 def with_types(database: Database, items: list[EventItem]) -> list[EventItem]:
-    """The same with the types of their orders. Raises `DatabaseAway`."""
+    """The same with the types and owners of their orders. Raises `DatabaseAway`."""
     ids = {item.order_id for item in items if item.order_id is not None}
     if not ids:
         return items
     rows = database.read(TYPES, {"ids": database.ids(sorted(ids))})
-    types = {text_id(order_id): name for order_id, name in rows}
-    return [item._replace(type=types.get(item.order_id or "")) for item in items]
+    known = {text_id(order_id): (name, owner) for order_id, name, owner in rows}
+    found = (known.get(item.order_id or "", (None, None)) for item in items)
+    return [
+        item._replace(type=name, owner=owner)
+        for item, (name, owner) in zip(items, found, strict=True)
+    ]
 
 
 __all__ = ["EventItem", "EventPage", "Position", "Wanted", "find_events", "with_types"]

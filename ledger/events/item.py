@@ -50,7 +50,7 @@ class EventItem(NamedTuple):
     """Something that happened, at `at` (ms), to one order or worker, or to none.
 
     `row` and `place` say where the event table has it; what an order's own row tells has row 0
-    and a `rank` among its equals. `type` is None also for an order that was deleted.
+    and a `rank` among its equals. `type` and `owner` are None also for an order that was deleted.
     """
 
     row: int
@@ -63,6 +63,7 @@ class EventItem(NamedTuple):
     data: dict[str, Any]
     type: str | None = None
     rank: int = 0
+    owner: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

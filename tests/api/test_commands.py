@@ -221,11 +221,9 @@ def test_an_empty_number_of_web_processes_is_none(sqlite_template: Path) -> None
         wait_until(Server(port, None).is_ready)  # type: ignore[arg-type]
 
 
-@pytest.mark.parametrize("host", ["::1", "[::1]"])
-def test_what_make_run_shows_can_be_called_at_an_ipv6_address(tmp_path: Path, host: str) -> None:
-    port = free_port()
-    url = f"sqlite:///{tmp_path}/c.db"
-    process = started(tmp_path, url, str(ROOT / "scripts/run_local.py"), HOST=host, PORT=str(port))
+def said_by_make_run(folder: Path, url: str, **environ: str) -> str:
+    """What it says until it is up; it is stopped then, and must end well."""
+    process = started(folder, url, str(ROOT / "scripts/run_local.py"), **environ)
     assert process.stdout is not None
     shown: list[str] = []
     for line in process.stdout:
@@ -234,8 +232,23 @@ def test_what_make_run_shows_can_be_called_at_an_ipv6_address(tmp_path: Path, ho
             break
     process.send_signal(signal.SIGTERM)
     rest, _ = process.communicate(timeout=60)
-    said = "".join(shown)
-    assert process.returncode == 0, said + rest
+    assert process.returncode == 0, "".join(shown) + rest
+    return "".join(shown)
+
+
+def test_make_run_has_a_token_of_its_own_where_one_is_asked_for(tmp_path: Path) -> None:
+    url, port = f"sqlite:///{tmp_path}/c.db", str(free_port())
+    said = said_by_make_run(tmp_path, url, PORT=port, CAPATAZ_AUTH="token")
+    assert "1 + 2 = 3" in said
+    assert 'curl -H "Authorization: Bearer $CAPATAZ_TOKEN" -X POST' in said
+    assert "cap_" not in said
+
+
+@pytest.mark.parametrize("host", ["::1", "[::1]"])
+def test_what_make_run_shows_can_be_called_at_an_ipv6_address(tmp_path: Path, host: str) -> None:
+    port = free_port()
+    url = f"sqlite:///{tmp_path}/c.db"
+    said = said_by_make_run(tmp_path, url, HOST=host, PORT=str(port))
     assert f"curl -X POST http://[::1]:{port}/api/v1/add/0.1/0.2" in said
     assert f"Serving on http://[::1]:{port}" in said
     assert "::1:" not in said.replace("[::1]:", "")

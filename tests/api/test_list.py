@@ -193,25 +193,25 @@ def test_a_search_gives_up_and_says_how_far_it_came(
 ) -> None:
     monkeypatch.setattr(queries, "WINDOW_ROWS", 300)
     monkeypatch.setattr(queries, "WINDOW_SECONDS", 1e9)
-    wanted = many(database, 3, owner="ann")
+    wanted = many(database, 3, tags='["ann"]')
     many(database, 1_000)
-    page: Any = client.get("/api/v1/jobs?owner=ann").json
+    page: Any = client.get("/api/v1/jobs?tag=ann").json
     assert page["items"] == []
     assert page["nextCursor"]
     assert page["searchedTo"].endswith("Z")
-    assert walk(client, "owner=ann") == wanted[::-1]
-    assert walk(client, "owner=ann&limit=2") == wanted[::-1]
+    assert walk(client, "tag=ann") == wanted[::-1]
+    assert walk(client, "tag=ann&limit=2") == wanted[::-1]
 
 
 def test_a_search_stops_when_its_time_is_up(
     client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(queries, "WINDOW_SECONDS", 0)
-    (wanted,) = many(database, 1, owner="ann")
+    (wanted,) = many(database, 1, tags='["ann"]')
     many(database, 500)
-    page: Any = client.get("/api/v1/jobs?owner=ann").json
+    page: Any = client.get("/api/v1/jobs?tag=ann").json
     assert page["nextCursor"]
-    assert walk(client, "owner=ann") == [wanted]
+    assert walk(client, "tag=ann") == [wanted]
 
 
 def test_live_orders_are_found_below_many_ended_ones(
@@ -225,6 +225,25 @@ def test_live_orders_are_found_below_many_ended_ones(
     page: Any = client.get("/api/v1/jobs?status=pending").json
     assert [order["jobId"] for order in page["items"]] == old[::-1]
     assert "searchedTo" not in page
+
+
+def test_an_owners_orders_are_found_below_very_many_of_others(
+    client: FlaskClient, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "WINDOW_ROWS", 200)
+    own = [factories.order_in(database, CANCELLED, owner="ana").id for _ in range(3)]
+    others = [factories.new_order() for _ in range(300)]
+    others += [factories.new_order(owner="ben") for _ in range(300)]
+    ledger.submit(database, [ledger.Request(others)])
+    for more in ("", "&status=cancelled", "&type=add&status=cancelled,failed"):
+        found = client.get(f"/api/v1/jobs?owner=ana{more}").json
+        assert [one["jobId"] for one in found["items"]] == own[::-1]  # type: ignore[index]
+        assert "searchedTo" not in found  # type: ignore[operator]
+        assert client.get(f"/api/v1/jobs/count?owner=ana{more}").json == {"count": 3}
+    page = client.get("/api/v1/jobs?owner=ana&limit=2").json
+    rest = client.get(f"/api/v1/jobs?owner=ana&limit=2&cursor={page['nextCursor']}").json  # type: ignore[index]
+    assert [one["jobId"] for one in rest["items"]] == own[:1]  # type: ignore[index]
+    assert client.get("/api/v1/jobs?owner=nobody").json["items"] == []  # type: ignore[index]
 
 
 def test_long_json_is_cut_in_the_list_only(client: FlaskClient, database: Database) -> None:

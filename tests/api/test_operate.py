@@ -302,7 +302,7 @@ def test_a_database_that_is_away_is_503() -> None:
         services(away).close()
 
 
-@pytest.mark.parametrize("way", ["token", "proxy", "oidc"])
+@pytest.mark.parametrize("way", ["proxy", "oidc"])
 def test_a_guard_that_is_not_there_yet_is_refused(way: str, database: Database) -> None:
     with pytest.raises(SettingsError, match=way):
         create_app(Settings(auth=(way,)), database)

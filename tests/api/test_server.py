@@ -201,7 +201,7 @@ def test_an_open_address_that_is_meant_is_served(sqlite_template: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [
-        ("CAPATAZ_AUTH", "token", "token"),
+        ("CAPATAZ_AUTH", "oidc", "token"),
         ("CAPATAZ_JOBS", "no.such.module", "no.such.module"),
         ("WEB_CONCURRENCY", "0", "WEB_CONCURRENCY"),
     ],

@@ -48,9 +48,9 @@ def parsed(text: str) -> list[Frame]:
 class Reader:
     """Follows a stream in a thread of its own."""
 
-    def __init__(self, app: Flask, last: str | None) -> None:
+    def __init__(self, client: FlaskClient, last: str | None) -> None:
         headers = {} if last is None else {"Last-Event-ID": last}
-        self._answer = app.test_client().get(ADDRESS, headers=headers, buffered=False)
+        self._answer = client.get(ADDRESS, headers=headers, buffered=False)
         assert self._answer.status_code == 200, self._answer.text
         self.headers = self._answer.headers
         self.text = ""
@@ -88,8 +88,8 @@ class Reader:
 
 
 @contextmanager
-def reading(app: Flask, last: str | None = None) -> Iterator[Reader]:
-    reader = Reader(app, last)
+def reading(app: Flask | FlaskClient, last: str | None = None) -> Iterator[Reader]:
+    reader = Reader(app.test_client() if isinstance(app, Flask) else app, last)
     try:
         yield reader
     finally:

@@ -45,12 +45,12 @@ def test_every_route_is_there() -> None:
         if rule.endpoint not in _NO_ROUTE_OF_OURS
         for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}
     }
-    assert set(_requests(prose(HTTP))) == routes
+    table = prose(HTTP).partition("| request | does |")[2].partition("\n\n")[0]
+    assert set(requests(table)) == routes
 
 
-def _requests(text: str) -> Iterator[tuple[str, str]]:
-    """The requests of the table; a path without a method has that of the one before it."""
-    table = text.partition("| request | does |")[2].partition("\n\n")[0]
+def requests(table: str) -> Iterator[tuple[str, str]]:
+    """The requests of a table; a path without a method has that of the one before it."""
     methods = ["GET"]
     for found in _REQUEST.finditer(table):
         if found["methods"]:

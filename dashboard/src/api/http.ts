@@ -1,4 +1,5 @@
 // Requests, and errors as the API tells them.
+import { fetchAs } from "./credentials";
 import { type Json, parse, write } from "./json";
 
 export interface FieldError {
@@ -58,7 +59,7 @@ async function request<T>(
   }
   let response: Response;
   try {
-    response = await fetch(address(path), init);
+    response = await fetchAs(address(path), init);
   } catch (error) {
     if (signal?.aborted) throw error;
     throw new Problem(0, "");

@@ -1,6 +1,7 @@
 // What is going on, kept in one place: by the stream where there is one, else by polling.
 //
 // One tab of the browser reads the stream and tells the others; the next takes over when it goes.
+import { fetchAs } from "./credentials";
 import { Problem, address, get } from "./http";
 import { parse } from "./json";
 import { type Frame, FrameReader } from "./sse";
@@ -113,7 +114,7 @@ async function read(): Promise<void> {
   const stop = new AbortController();
   const headers: Record<string, string> = { Accept: "text/event-stream" };
   if (lastId !== null) headers["Last-Event-ID"] = lastId;
-  const response = await fetch(address("/api/v1/stream"), { headers, signal: stop.signal });
+  const response = await fetchAs(address("/api/v1/stream"), { headers, signal: stop.signal });
   if (!response.ok || !response.body) throw new Problem(response.status, response.statusText);
   reads = true;
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();

@@ -51,6 +51,7 @@ export const en = {
   manager: "Manager", host: "Host", slots: "Most workers", transport: "Transport", version: "Version", serves: "Serves",
   proof: "Proof of death", started: "Started", name: "Name", when: "When", nextRuns: "Next runs", lastFire: "Last fire",
   enabled: "On", runNow: "Run now", neverFired: "never", time: "Time", event: "Event", followed: "following live", allKinds: "all kinds",
+  whoAreYou: "The server asks who you are. Your token, please (cap_…):",
   description: "Description", depth: "Pending", scheduled: "Scheduled", inFlight: "In flight", oldest: "Oldest wait", pausedQueue: "paused", open: "open",
   pauseAll: "Pause all", resumeAll: "Resume all", queuesLater: "Figures of queues are not available on this server; pausing is.",
   keyGo: "go to", keyMove: "next, previous row",

@@ -1,6 +1,7 @@
 import type { Word } from "./en";
 
 export const es: Record<Word, string> = {
+  whoAreYou: "El servidor pregunta quién eres. Tu token, por favor (cap_…):",
   description: "Descripción", overview: "Resumen", orders: "Órdenes", order: "Orden", submit: "Enviar", queues: "Colas",
   workers: "Trabajadores", schedules: "Horarios", events: "Eventos", managers: "Gestores",
   mainMenu: "Menú principal", skip: "Ir al contenido", status: "Estado", type: "Tipo",
