@@ -1,5 +1,6 @@
 import { type ReactNode, useState } from "react";
 import { useWords } from "./i18n";
+import { Guard } from "./parts/guard";
 import { Help } from "./parts/help";
 import { Header } from "./parts/header";
 import { Menu } from "./parts/menu";
@@ -31,7 +32,7 @@ export function App() {
         <Header onHelp={() => setHelp(true)} />
         <StaleBar />
         <main id="main" tabIndex={-1}>
-          {pageOf(route)}
+          <Guard key={`${route.page}/${route.id}`}>{pageOf(route)}</Guard>
         </main>
       </div>
       <Help opened={help} onClose={() => setHelp(false)} />

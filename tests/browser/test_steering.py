@@ -91,9 +91,22 @@ def test_keys_the_language_and_a_pause(window: Window) -> None:
     expect(window.page.locator("main h1")).to_have_text("Trabajadores")
 
 
+def test_charts_that_cannot_be_had_leave_the_rest_as_it_is(site: Site, window: Window) -> None:
+    window.page.route("**/assets/overview-*.js", lambda route: route.abort())
+    window.go()
+    expect(window.page.locator("main [role=alert]")).to_contain_text("could not be loaded")
+    expect(window.page.get_by_test_id("cards")).to_be_visible()
+    job = window.submit("add", {"num1": 1, "num2": 2})
+    expect(window.page.get_by_test_id("newest")).to_contain_text(job[-8:])
+    # React tells the console of it, once.
+    assert [one for one in window.complaints if "overview-" not in one] == []
+    window.complaints.clear()
+
+
 def test_a_server_that_is_gone_is_told(site: Site, window: Window) -> None:
     window.go()
     expect(window.page.get_by_test_id("cards")).to_be_visible()
+    window.settled()
     site.processes[0].end()
     alert = window.page.locator(".stale")
     expect(alert).to_contain_text("cannot be reached")

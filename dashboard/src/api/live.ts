@@ -117,6 +117,8 @@ async function read(): Promise<void> {
   const response = await fetchAs(address("/api/v1/stream"), { headers, signal: stop.signal });
   if (!response.ok || !response.body) throw new Problem(response.status, response.statusText);
   reads = true;
+  // What moved between the last look at a list and now is told by nobody.
+  change({ moves: state.moves + 1, moved: null });
   const reader = response.body.pipeThrough(new TextDecoderStream()).getReader();
   const frames = new FrameReader();
   for (;;) {

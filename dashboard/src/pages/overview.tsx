@@ -3,6 +3,7 @@ import { useLive, useResource } from "../api/hooks";
 import type { Order, Page, Series } from "../api/types";
 import { span, useFormats } from "../format";
 import { useWords } from "../i18n";
+import { Guard } from "../parts/guard";
 import { Loaded, Note, Panel, Skeleton } from "../parts/states";
 import { EventTable, OrderCells, OrderHeads, WorkerTable } from "../parts/tables";
 import { link } from "../route";
@@ -20,7 +21,7 @@ export function Overview() {
     <>
       <div className="page-head"><h1>{t("overview")}</h1></div>
       <Cards />
-      <Suspense fallback={<div className="charts-soon" />}><Charts /></Suspense>
+      <Guard><Suspense fallback={<div className="charts-soon" />}><Charts /></Suspense></Guard>
       <Panel title={t("workers")} aside={<a href={link("workers")}>{t("seeAll")}{rows.length > MOST_WORKERS && ` (${rows.length})`}</a>}>
         {workers ? <WorkerTable rows={rows.slice(0, MOST_WORKERS)} /> : <Skeleton />}
       </Panel>
