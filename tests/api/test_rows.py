@@ -135,6 +135,36 @@ def has_schedules(client: FlaskClient) -> None:
     problem(client.get(place), 404)
 
 
+@row(
+    "GET /api/v1/projects",
+    "POST /api/v1/projects",
+    "GET /api/v1/projects/<name>",
+    "PUT /api/v1/projects/<name>",
+    "DELETE /api/v1/projects/<name>",
+    "POST /api/v1/projects/<name>/run",
+    "PUT /api/v1/projects/<name>/schedule",
+)
+def has_projects(client: FlaskClient) -> None:
+    place = "/api/v1/projects/sums"
+    project = {"name": "sums", "url": "https://github.com/ana/sums"}
+    made = client.post("/api/v1/projects", json=project)
+    assert body(made, 201)["name"] == "sums"
+    assert made.headers["Location"] == place
+    problem(client.post("/api/v1/projects", json=project), 409)
+    assert body(client.put(place, json=project | {"ref": "v2"}))["ref"] == "v2"
+    client.put("/api/v1/projects/other", json=project | {"name": "other"})
+    assert walked(client, "/api/v1/projects?limit=1", "name") == ["other", "sums"]
+    order = body(client.post(f"{place}/run"), 202)
+    assert (order["project"], order["type"]) == ("sums", "github")
+    assert [run["jobId"] for run in body(client.get(place))["runs"]] == [order["jobId"]]
+    timing = {"expression": "@daily"}
+    assert body(client.put(f"{place}/schedule", json=timing), 201)["project"] == "sums"
+    problem(client.delete(place), 409)
+    client.delete("/api/v1/schedules/sums")
+    assert body(client.delete(place))["name"] == "sums"
+    problem(client.get(place), 404)
+
+
 @row("GET /metrics")
 def has_prometheus_text(client: FlaskClient) -> None:
     submitted(client)
