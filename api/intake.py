@@ -42,6 +42,7 @@ def order(settings: Settings, order_id: str, submission: JobSubmission) -> ledge
         owner=caller(),
         tags=exact_json.dumps(submission.tags) if submission.tags else None,
         callback_url=submission.callback_url,
+        copy_of=submission.copy_of,
     )
 
 

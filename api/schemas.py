@@ -93,13 +93,15 @@ def _job_id(value: str) -> str:
     return found
 
 
-def _event_job(value: Any) -> Any:
-    # As a filter it may name an order that is gone, but not something that is no id.
+def _order_id(value: Any) -> Any:
+    # It may name an order that is gone, but not something that is no id.
     found = parse_id(value) if isinstance(value, str) else None
     if found is None:
         raise PydanticCustomError("id", "must be the id of an order: GET /api/v1/jobs lists them")
     return found
 
+
+OrderId = Annotated[str, BeforeValidator(_order_id), Field(json_schema_extra={"format": "uuid"})]
 
 Number = Annotated[
     str,
@@ -187,10 +189,7 @@ class EventFilter(Query):
         Field(default_factory=list, max_length=20, description="one or more, comma-separated"),
         Listed,
     ]
-    job: (
-        Annotated[str, BeforeValidator(_event_job), Field(json_schema_extra={"format": "uuid"})]
-        | None
-    ) = None
+    job: OrderId | None = None
     worker: Text | None = None
     manager: Text | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50
@@ -262,6 +261,9 @@ class JobSubmission(Body):
     max_silence: Seconds | None = Field(None, description="seconds without progress")
     tags: list[Tag] = Field(default_factory=list, max_length=20)
     callback_url: str | None = Field(None, pattern=r"^https?://[!-~]+$", max_length=2_000)
+    copy_of: OrderId | None = Field(
+        None, description="the id of the order that this one runs again, perhaps changed"
+    )
 
     @field_validator("delay")
     @classmethod
