@@ -94,7 +94,7 @@ class Busy(Exception):
 
 def malformed(reason: str) -> ApiError:
     """400: the body is no JSON document that can be read."""
-    return ApiError(400, f"The body cannot be read: {reason}.", [at("", reason)])
+    return ApiError(400, breaches.unreadable(reason), [at("", reason)])
 
 
 def not_json() -> ApiError:

@@ -64,6 +64,11 @@ def not_acceptable(place: str, errors: FieldErrors) -> str:
     return f"In the {place} {count} not acceptable: see errors."
 
 
+def unreadable(reason: str) -> str:
+    """One sentence on a body that is no JSON."""
+    return f"The body cannot be read: {reason}."
+
+
 def known_fields(model: type[BaseModel]) -> dict[str, str | None]:
     """The fields of a model as a client writes them, with their descriptions."""
     return {f.alias or name: f.description for name, f in model.model_fields.items()}

@@ -11,6 +11,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
+from manager.transports.nats_link import NatsLink
 from tests.servers.home import Home, free_port
 from tests.support import wait_until
 
@@ -81,6 +82,19 @@ class Nats:
         """Forget all that it kept; only while it does not run."""
         assert self._process is None, "kill it first"
         shutil.rmtree(self.folder / "store", ignore_errors=True)
+
+    def empty(self) -> None:
+        """Delete all streams."""
+        link = NatsLink(self.url, "the tests")
+
+        async def delete() -> None:
+            for info in await link.stream.streams_info():
+                await link.stream.delete_stream(info.config.name or "")
+
+        try:
+            link.call(delete)
+        finally:
+            link.close()
 
     def close(self) -> None:
         """End it, however it is, and remove all that it wrote. Safe twice."""
