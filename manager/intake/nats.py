@@ -16,8 +16,10 @@ from nats.aio.msg import Msg
 from nats.js import api
 
 import exact_json
+from ledger.broker_sight import QueueLoad
 from manager.intake.mailbox import Message, Refusal
 from manager.transports.nats_link import CALL_SECONDS, SLACK_SECONDS, NatsLink, NoConsumer, Puller
+from manager.transports.nats_look import look_at, oldest_ms
 from manager.transports.nats_streams import ensure_consumer, ensure_stream
 
 T = TypeVar("T")
@@ -100,6 +102,19 @@ class NatsMailbox:
 
     def later(self, messages: Sequence[Message], seconds: float) -> None:
         self._call(lambda: _each(message.handle.nak(seconds) for message in messages))
+
+    def look(self) -> tuple[QueueLoad, QueueLoad]:
+        """What waits to become orders, and what made none."""
+
+        async def ask() -> tuple[QueueLoad, QueueLoad]:
+            await self._set_up()
+            stream = self._link.stream
+            waiting = await look_at(stream, SUBJECT, STREAM, SUBJECT, CONSUMER)
+            kept = (await stream.stream_info(REFUSED_STREAM)).state.messages
+            age = await oldest_ms(stream, REFUSED_STREAM, REFUSED)
+            return waiting, QueueLoad(REFUSED, kept, waits_ms=age)
+
+        return self._call(ask)
 
     def close(self) -> None:
         self._link.close()

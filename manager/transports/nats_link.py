@@ -28,6 +28,8 @@ RECONNECT_SECONDS = 0.25
 CLOSE_SECONDS = 2.0
 # Beyond the time that a pull may take, for the answer to arrive.
 SLACK_SECONDS = 2.0
+# A connection that breaks meanwhile is noticed so soon.
+LOOK_SECONDS = 0.1
 
 _AWAY = (nats.errors.Error, OSError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 
@@ -57,7 +59,8 @@ class NatsLink:
         seconds: float = CALL_SECONDS,
     ) -> T:
         """Do `work` on the loop and wait for it, at most so long. Raises `TransportDown`."""
-        running = asyncio.run_coroutine_threadsafe(self._guarded(work, seconds), self._started())
+        loop = self._started()
+        running = asyncio.run_coroutine_threadsafe(self._guarded(work, seconds), loop)
         try:
             return running.result(seconds + CONNECT_SECONDS + SLACK_SECONDS)
         except _AWAY as error:
@@ -159,7 +162,7 @@ class Puller:
         self._inbox = ""
         self._subscription: Subscription | None = None
 
-    async def pull(self, most: int, seconds: float) -> list[Msg]:
+    async def pull(self, most: int, seconds: float = 0.0) -> list[Msg]:
         """At most so many that are there; when there is none, the next, waited for so long.
 
         Raises `NoConsumer` when it, or its stream, is gone.
@@ -187,10 +190,14 @@ class Puller:
         until = asyncio.get_running_loop().time() + seconds
         while len(found) < most:
             left = until - asyncio.get_running_loop().time()
-            try:
-                message = await self._subscription.next_msg(max(left, 0.001))
-            except nats.errors.TimeoutError:
+            if not found and (left <= 0 or not client.is_connected):
+                raise nats.errors.Error("a request for messages was not answered")
+            if left <= 0:
                 return found
+            try:
+                message = await self._subscription.next_msg(min(left, LOOK_SECONDS))
+            except nats.errors.TimeoutError:
+                continue
             # Of an earlier request there may be a last word left, or a message that came late.
             status = (message.headers or {}).get("Status")
             if status is None:
