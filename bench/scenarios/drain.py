@@ -2,12 +2,14 @@
 
 Each manager is a process of its own, started when all orders are queued. `drain` counts from the
 start of the processes until the last order has ended; `steady` is the slope after the first tenth
-of the orders, so it leaves the start of the processes out.
+of the orders, so it leaves the start of the processes out; so does the CPU an order.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import psutil
 
@@ -22,6 +24,14 @@ LOOK_SECONDS = 0.01
 LONGEST_SECONDS = 300.0
 
 EMPTY = [Sql(f"DELETE FROM {table}") for table in ("job_order", "event", "tally", "manager")]
+
+
+class Look(NamedTuple):
+    """Seconds since the start, orders completed by then, and CPU seconds of all managers."""
+
+    at: float
+    completed: int
+    cpu: float
 
 
 def measure(url: str) -> list[Figure]:
@@ -56,29 +66,29 @@ def _queue_orders(database: Database) -> None:
 def _drain(database: Database, managers: int) -> list[Figure]:
     began = time.monotonic()
     with running(database.url, *[("manager",)] * managers) as pids:
-        seen = _watch(database, began)
         processes = [psutil.Process(pid) for pid in pids]
-        seconds = [sum(process.cpu_times()[:2]) for process in processes]
+        seen = _watch(database, began, processes)
         memory = max(process.memory_info().rss for process in processes) / 2**20
-    total = seen[-1][0]
-    tenth = next(look for look in seen if look[1] >= ORDERS / 10)
-    steady = (ORDERS - tenth[1]) / max(total - tenth[0], LOOK_SECONDS)
+    last = seen[-1]
+    tenth = next(look for look in seen if look.completed >= ORDERS / 10)
+    rest = ORDERS - tenth.completed
     who = "one manager" if managers == 1 else f"{managers} managers"
     return [
-        Figure(f"drain, {who}", ORDERS / total, "/s"),
-        Figure(f"steady, {who}", steady, "/s"),
-        Figure(f"manager's CPU an order, {who}", sum(seconds) / ORDERS * 1e6, "µs", 1),
+        Figure(f"drain, {who}", ORDERS / last.at, "/s"),
+        Figure(f"steady, {who}", rest / max(last.at - tenth.at, LOOK_SECONDS), "/s"),
+        Figure(f"manager's CPU an order, {who}", (last.cpu - tenth.cpu) / rest * 1e6, "µs", 1),
         Figure(f"manager's RSS, {who}", memory, "MB"),
     ]
 
 
-def _watch(database: Database, began: float) -> list[tuple[float, int]]:
-    """(seconds since the start, orders completed), until all have."""
-    seen: list[tuple[float, int]] = []
-    while not seen or seen[-1][1] < ORDERS:
+def _watch(database: Database, began: float, processes: Sequence[psutil.Process]) -> list[Look]:
+    """Looks from the start until all have ended."""
+    seen: list[Look] = []
+    while not seen or seen[-1].completed < ORDERS:
         completed = ledger.levels(database).by_status.get("completed", 0)
-        seen.append((time.monotonic() - began, completed))
-        if seen[-1][0] > LONGEST_SECONDS:
+        cpu = sum(sum(process.cpu_times()[:2]) for process in processes)
+        seen.append(Look(time.monotonic() - began, completed, cpu))
+        if seen[-1].at > LONGEST_SECONDS:
             raise TimeoutError(f"only {completed} of {ORDERS} orders after {LONGEST_SECONDS:g} s")
         time.sleep(LOOK_SECONDS)
     return seen

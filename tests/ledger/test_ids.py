@@ -63,7 +63,7 @@ def test_packing_and_unpacking() -> None:
     assert text_id(pack([ID])) == text_id(ID) == ID
 
 
-@pytest.mark.parametrize("text", [ID, ID.upper(), ledger.new_id()])
+@pytest.mark.parametrize("text", [ID, ID.upper(), ledger.new_id()], ids=("known", "upper", "new"))
 def test_an_id_is_known_in_either_case(text: str) -> None:
     assert ledger.parse_id(text) == text.lower()
 
