@@ -7,7 +7,6 @@ made an order of it; what makes none goes to `capataz.refused`, whose stream kee
 from __future__ import annotations
 
 import asyncio
-import json
 import re
 from collections.abc import Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
@@ -18,6 +17,14 @@ from nats.js import api
 import exact_json
 from ledger.broker_sight import QueueLoad
 from manager.intake.mailbox import Message, Refusal
+from manager.transports.nats_aside import (
+    CORRELATION,
+    REFUSED,
+    REFUSED_STREAM,
+    ensure_aside,
+    header,
+    put_aside,
+)
 from manager.transports.nats_link import CALL_SECONDS, SLACK_SECONDS, NatsLink, NoConsumer, Puller
 from manager.transports.nats_look import look_at, oldest_ms
 from manager.transports.nats_streams import ensure_consumer, ensure_stream
@@ -25,25 +32,15 @@ from manager.transports.nats_streams import ensure_consumer, ensure_stream
 T = TypeVar("T")
 
 SUBJECT: Final = "capataz.submit"
-REFUSED: Final = "capataz.refused"
 STREAM: Final = "CAPATAZ_SUBMIT"
-REFUSED_STREAM: Final = "CAPATAZ_REFUSED"
 CONSUMER: Final = "intake"
 
 MESSAGE_ID: Final = "Nats-Msg-Id"
 REPLY_TO: Final = "Reply-To"
-CORRELATION: Final = "Correlation-Id"
-REASON: Final = "Capataz-Reason"
-CUT: Final = "Capataz-Cut"
 
 # A manager that took messages and died: so long until another gets them.
 ACK_SECONDS = 30.0
 DUPLICATE_SECONDS = 120.0
-KEPT_SECONDS = 30 * 86_400.0
-MOST_KEPT_BYTES = 256 << 20
-# Of a refused message that leaves no room for the reason, the end is left out.
-HEADER_ROOM = 4_096
-MOST_REASON = 1_000
 # Where an answer may go: to no wildcard, nothing of the server's own, and nothing of ours.
 _INBOX = re.compile(r"(?!\$)(?!capataz\.)[^\s*>]{1,250}")
 
@@ -74,7 +71,7 @@ class NatsMailbox:
         subject = message.reply_to
         if subject is None or not _INBOX.fullmatch(subject):
             return
-        headers = {CORRELATION: _header(message.key or "")}
+        headers = {CORRELATION: header(message.key or "")}
         body = exact_json.dumps(document).encode()
         self._call(lambda: self._link.client.publish(subject, body, headers=headers))
 
@@ -82,23 +79,7 @@ class NatsMailbox:
         self._call(lambda: _each(message.handle.ack() for message in messages))
 
     def refuse(self, message: Message, refusal: Refusal) -> None:
-        async def put_aside() -> None:
-            metadata = message.handle.metadata
-            headers = {
-                REASON: _header(refusal.line())[:MOST_REASON],
-                # Put aside twice, it is there once.
-                MESSAGE_ID: f"{metadata.timestamp.isoformat()}-{metadata.sequence.stream}",
-                CORRELATION: _header(message.key or ""),
-            }
-            body = message.body
-            room = self._link.client.max_payload - HEADER_ROOM
-            if len(body) > room:
-                headers[CUT] = f"{len(body) - room} bytes"
-                body = body[:room]
-            await self._link.stream.publish(REFUSED, body, headers=headers)
-            await message.handle.term()
-
-        self._call(put_aside)
+        self._call(lambda: put_aside(self._link, message.handle, refusal.line(), message.key or ""))
 
     def later(self, messages: Sequence[Message], seconds: float) -> None:
         self._call(lambda: _each(message.handle.nak(seconds) for message in messages))
@@ -138,17 +119,7 @@ class NatsMailbox:
                 duplicate_window=DUPLICATE_SECONDS,
             ),
         )
-        await ensure_stream(
-            stream,
-            api.StreamConfig(
-                name=REFUSED_STREAM,
-                subjects=[REFUSED],
-                storage=api.StorageType.FILE,
-                max_age=KEPT_SECONDS,
-                max_bytes=MOST_KEPT_BYTES,
-                duplicate_window=DUPLICATE_SECONDS,
-            ),
-        )
+        await ensure_aside(stream)
         await ensure_consumer(
             stream,
             STREAM,
@@ -180,8 +151,3 @@ def _message(one: Msg) -> Message:
         metadata.num_delivered,
         one,
     )
-
-
-def _header(text: str) -> str:
-    """Text that a header can hold."""
-    return json.dumps(text, ensure_ascii=True)[1:-1].replace('\\"', '"')

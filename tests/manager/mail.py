@@ -11,7 +11,8 @@ from typing import Any, Self
 from nats.aio.subscription import Subscription
 
 import exact_json
-from manager.intake.nats import MESSAGE_ID, REFUSED, REFUSED_STREAM, REPLY_TO, STREAM, SUBJECT
+from manager.intake.nats import MESSAGE_ID, REPLY_TO, STREAM, SUBJECT
+from manager.transports.nats_aside import REFUSED, REFUSED_STREAM
 from manager.transports.nats_link import NatsLink
 
 

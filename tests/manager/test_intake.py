@@ -18,8 +18,9 @@ from database import Database, DatabaseAway, Sql
 from ledger import KeyReused
 from manager.intake.duty import Intake
 from manager.intake.mailbox import Message
-from manager.intake.nats import CUT, REASON, REFUSED_STREAM, NatsMailbox
+from manager.intake.nats import NatsMailbox
 from manager.transports.base import TransportDown
+from manager.transports.nats_aside import CUT, REASON, REFUSED_STREAM
 from manager.transports.nats_link import NatsLink
 from settings import Settings
 from tests.ledger import evidence

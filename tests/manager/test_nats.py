@@ -10,9 +10,11 @@ from functools import partial
 import pytest
 
 from ledger import new_id, new_ids
-from manager.transports.base import Delivery, Notice, TransportDown
+from manager.transports.base import Delivery, Parcel, TransportDown
 from manager.transports.nats import STREAM, NatsTransport
+from manager.transports.nats_aside import REFUSED_STREAM, SUBJECT
 from manager.transports.nats_link import NatsLink
+from tests.manager.mail import Producer
 from tests.servers.nats import Nats
 from tests.support import wait_until
 
@@ -33,8 +35,8 @@ def make(nats: Nats) -> Iterator[Make]:
         one.close()
 
 
-def notices(count: int, queue: str = "a") -> list[Notice]:
-    return [Notice(one, queue, one) for one in new_ids(count)]
+def parcels(count: int, queue: str = "a") -> list[Parcel]:
+    return [Parcel(one, queue, 2) for one in new_ids(count)]
 
 
 def drained(transport: NatsTransport, queue: str = "a") -> list[Delivery]:
@@ -48,25 +50,25 @@ def drained(transport: NatsTransport, queue: str = "a") -> list[Delivery]:
 
 def test_ids_come_in_the_order_in_which_they_were_published(make: Make) -> None:
     relay, manager = make(), make()
-    sent = notices(300)
+    sent = parcels(300)
     relay.publish(sent)
-    assert [one.order for one in drained(manager)] == [one.order for one in sent]
+    assert [one.id for one in drained(manager)] == [one.id for one in sent]
     assert manager.receive(["a"], 50, 0) == []
 
 
 def test_no_more_is_taken_than_was_asked_for(make: Make) -> None:
     relay, one, other = make(), make(), make()
-    relay.publish(notices(5))
+    relay.publish(parcels(5))
     assert len(one.receive(["a"], 2, 0)) == 2
     assert len(other.receive(["a"], 10, 0)) == 3
-    (seen,) = relay.look(["a"]).queues
-    assert (seen.depth, seen.unacknowledged) == (0, 5)
+    (seen,) = relay.depths(["a"])
+    assert (seen.ready, seen.unacked) == (0, 5)
 
 
 def test_queues_take_turns(make: Make) -> None:
     transport = make()
     for queue in QUEUES:
-        transport.publish(notices(20, queue))
+        transport.publish(parcels(20, queue))
     got = [transport.receive(QUEUES, 1, 0)[0].queue for _ in range(9)]
     assert {queue: got.count(queue) for queue in QUEUES} == dict.fromkeys(QUEUES, 3)
     many = [one.queue for one in transport.receive(QUEUES, 30, 0)]
@@ -80,24 +82,37 @@ def test_whoever_waits_hears_at_once(make: Make) -> None:
     got: list[Delivery] = []
     thread = threading.Thread(target=lambda: got.extend(manager.receive(["a"], 5, 20)))
     thread.start()
-    sent = notices(1)
+    sent = parcels(1)
     relay.publish(sent)
     thread.join(10)
-    assert [one.order for one in got] == [sent[0].order]
+    assert [one.id for one in got] == [sent[0].id]
 
 
-def test_a_mark_that_comes_again_is_kept_once(make: Make) -> None:
+def test_what_may_have_arrived_is_sent_again_and_kept_once(make: Make) -> None:
     transport = make()
-    order = new_id()
-    transport.publish([Notice(order, "a", "1"), Notice(order, "a", "1")])
-    assert len(drained(transport)) == 1
-    transport.publish([Notice(order, "a", "1"), Notice(order, "a", "2")])
-    assert len(drained(transport)) == 1, "only the new one, even after the first was taken"
+    sent = parcels(3)
+    transport.publish(sent)
+    assert len(drained(transport)) == 3
+    transport._unsure[sent[0]] = mark = next(transport._marks)
+    transport.publish(sent[:1])
+    transport._unsure[sent[0]] = mark
+    transport.publish(sent)
+    assert len(drained(transport)) == 3, "a new notice of an order that was taken is no repeat"
+
+
+def test_higher_priorities_come_first(make: Make) -> None:
+    transport = make()
+    sent = [Parcel(new_id(), queue, p) for p in (3, 1, 2) for queue in QUEUES for _ in range(2)]
+    transport.publish(sent)
+    got = [one.id for one in transport.receive(QUEUES, 13, 0)]
+    rank = {str(one.id): one.priority for one in sent}
+    assert [rank[str(one)] for one in got] == [1] * 6 + [2] * 6 + [3]
+    assert sum(one.ready for one in transport.depths([*QUEUES, "none"])) == 5
 
 
 def test_what_is_given_back_comes_again_later(make: Make) -> None:
     transport = make()
-    transport.publish(notices(1))
+    transport.publish(parcels(1))
     got = transport.receive(["a"], 1, 0)
     transport.nack(got, 0.3)
     begin = time.monotonic()
@@ -105,80 +120,86 @@ def test_what_is_given_back_comes_again_later(make: Make) -> None:
         transport.receive(["a"], 1, 0) or transport.receive(["a"], 1, 0.05) or _next(transport)
     )
     assert time.monotonic() - begin > 0.2
-    assert (again.order, again.times) == (got[0].order, 2)
-    (seen,) = transport.look(["a"]).queues
-    assert (seen.unacknowledged, seen.redelivered) == (1, 1)
+    assert (again.id, again.again) == (got[0].id, True)
+    (seen,) = transport.depths(["a"])
+    assert (seen.unacked, seen.redelivered) == (1, 1)
 
 
 def test_what_a_dead_manager_had_comes_again(make: Make) -> None:
     dead, alive = make(1.0), make()
-    dead.publish(notices(2))
+    dead.publish(parcels(2))
     held = dead.receive(["a"], 2, 0)
     dead.in_progress(held[:1])
     dead.close()
     got = [_next(alive)[0], _next(alive)[0]]
-    assert {one.order for one in got} == {one.order for one in held}
-    assert {one.times for one in got} == {2}
+    assert {one.id for one in got} == {one.id for one in held}
+    assert all(one.again for one in got)
 
 
 def test_one_that_is_worked_on_is_not_given_out_again(make: Make) -> None:
     busy, idle = make(1.0), make()
-    busy.publish(notices(1))
+    busy.publish(parcels(1))
     held = busy.receive(["a"], 1, 0)
     until = time.monotonic() + 2.5
     while time.monotonic() < until:
         busy.in_progress(held)
         assert idle.receive(["a"], 1, 0.2) == []
     busy.ack(held)
-    assert idle.look(["a"]).queues[0].unacknowledged == 0
+    assert idle.depths(["a"])[0].unacked == 0
 
 
-def test_what_is_no_id_is_thrown_away(make: Make, nats: Nats) -> None:
+def test_what_is_no_id_is_put_aside(make: Make, nats: Nats) -> None:
     transport = make()
     transport.receive(["a"], 1, 0)
     link = NatsLink(nats.url, "a stranger")
 
-    async def publish(body: bytes) -> None:
-        await link.stream.publish("capataz.orders.a", body)
+    async def publish(body: bytes, subject: str) -> None:
+        await link.stream.publish(subject, body)
 
     for body in (b"", b"{", b"[]", b'{"id": 7}', b'{"id": "nobody"}'):
-        link.call(partial(publish, body))
+        link.call(partial(publish, body, "capataz.orders.2.a"))
     link.close()
-    assert transport.receive(["a"], 10, 0.1) == []
-    assert transport.look(["a"]).queues[0].unacknowledged == 0
+    got = transport.receive(["a"], 10, 0.1)
+    assert [one.id for one in got] == [None] * 5
+    transport.refuse(got)
+    with Producer(nats.url) as stranger:
+        assert stranger.waiting(STREAM) == 0
+        headers, body = stranger.refused()
+        assert stranger.waiting(REFUSED_STREAM) == 5
+    assert (headers[SUBJECT], body) == ("capataz.orders.2.a", b'{"id": "nobody"}')
 
 
 def test_ids_are_on_disk_when_publish_returns() -> None:
     with Nats() as server:
         transport = NatsTransport(NatsLink(server.url, "a manager"))
-        sent = notices(50)
+        sent = parcels(50)
         transport.publish(sent)
         server.kill()
         with pytest.raises(TransportDown):
             transport.receive(["a"], 1, 0)
         server.start()
-        wait_until(lambda: _quietly(lambda: transport.look(["a"])), "it has come back by itself")
-        assert [one.order for one in drained(transport)] == [one.order for one in sent]
+        wait_until(lambda: _quietly(lambda: transport.depths(["a"])), "it has come back by itself")
+        assert [one.id for one in drained(transport)] == [one.id for one in sent]
         transport.close()
 
 
 def test_a_server_that_lost_everything_is_set_up_again() -> None:
     with Nats() as server:
         transport = NatsTransport(NatsLink(server.url, "a manager"))
-        transport.publish(notices(5))
+        transport.publish(parcels(5))
         server.kill()
         server.wipe()
         server.start()
-        sent = notices(5)
+        sent = parcels(5)
         wait_until(lambda: _quietly(lambda: _published(transport, sent)), "it takes ids again")
-        assert [one.order for one in drained(transport)] == [one.order for one in sent]
+        assert [one.id for one in drained(transport)] == [one.id for one in sent]
 
         async def lose() -> None:
             await transport._link.stream.delete_stream(STREAM)
 
         transport._link.call(lose)
         wait_until(lambda: _quietly(lambda: transport.receive(["a"], 1, 0) == []), "under its feet")
-        transport.publish(notices(1))
+        transport.publish(parcels(1))
         transport._link.call(lose)
         wait_until(lambda: _quietly(lambda: _published(transport, sent)), "and for a relay")
         transport.close()
@@ -190,7 +211,7 @@ def test_without_a_server_it_is_said_at_once() -> None:
         transport.receive(["a"], 1, 5)
     begin = time.monotonic()
     with pytest.raises(TransportDown):
-        transport.publish(notices(1))
+        transport.publish(parcels(1))
     assert time.monotonic() - begin < 1.5, "only the first call waits for a connection"
     transport.close()
     transport.close()
@@ -209,7 +230,7 @@ def _next(transport: NatsTransport) -> list[Delivery]:
     return found
 
 
-def _published(transport: NatsTransport, sent: list[Notice]) -> bool:
+def _published(transport: NatsTransport, sent: list[Parcel]) -> bool:
     transport.publish(sent)
     return True
 
