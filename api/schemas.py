@@ -24,7 +24,7 @@ from api.inputs import (
 )
 from jobs.builtin.add import NUMBER, parse_number
 from ledger import parse_id
-from submissions.schema import JobSubmission, Name, Priority, Tag
+from submissions.schema import JobSubmission, Name, OrderId, Priority, Tag
 
 EXAMPLE_ID = "01a2043c-52fd-77a5-b44e-ba90bbd3fe37"
 MAX_WAIT = 25
@@ -63,14 +63,6 @@ def _job_id(value: str) -> str:
     found = parse_id(value)
     if found is None:
         raise errors.unknown_order(value)
-    return found
-
-
-def _event_job(value: Any) -> Any:
-    # As a filter it may name an order that is gone, but not something that is no id.
-    found = parse_id(value) if isinstance(value, str) else None
-    if found is None:
-        raise PydanticCustomError("id", "must be the id of an order: GET /api/v1/jobs lists them")
     return found
 
 
@@ -160,10 +152,7 @@ class EventFilter(Query):
         Field(default_factory=list, max_length=20, description="one or more, comma-separated"),
         Listed,
     ]
-    job: (
-        Annotated[str, BeforeValidator(_event_job), Field(json_schema_extra={"format": "uuid"})]
-        | None
-    ) = None
+    job: OrderId | None = None
     worker: Text | None = None
     manager: Text | None = None
     limit: Annotated[int, Field(ge=1, le=MAX_PAGE), Digits] = 50

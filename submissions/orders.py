@@ -44,6 +44,7 @@ def order(
         owner=owner,
         tags=exact_json.dumps(submission.tags) if submission.tags else None,
         callback_url=submission.callback_url,
+        copy_of=submission.copy_of,
     )
 
 

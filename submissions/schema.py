@@ -4,15 +4,31 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, ConfigDict, Field, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+)
 from pydantic.config import JsonDict, JsonValue
 from pydantic_core import PydanticCustomError
 
 from jobs.errors import MAX_DELAY_SECONDS
 from jobs.registry import NAME
+from ledger import parse_id
 from submissions.inputs import Body, Moment, Real, Whole
 
 Priority = Literal["high", "normal", "low"]
+
+
+def _order_id(value: Any) -> Any:
+    # It may name an order that is gone, but not something that is no id.
+    found = parse_id(value) if isinstance(value, str) else None
+    if found is None:
+        raise PydanticCustomError("id", "must be the id of an order: GET /api/v1/jobs lists them")
+    return found
 
 
 def _no_step(value: str) -> str:
@@ -29,6 +45,7 @@ Name = Annotated[
     Field(pattern=f"^{NAME}$", json_schema_extra={"not": {"enum": [".", ".."]}}),
     AfterValidator(_no_step),
 ]
+OrderId = Annotated[str, BeforeValidator(_order_id), Field(json_schema_extra={"format": "uuid"})]
 Tag = Annotated[str, Field(min_length=1, max_length=100)]
 Seconds = Annotated[float, Field(gt=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
 Delay = Annotated[float, Field(ge=0, le=MAX_DELAY_SECONDS, allow_inf_nan=False), Real]
@@ -73,6 +90,9 @@ class JobSubmission(Body):
     max_silence: Seconds | None = Field(None, description="seconds without progress")
     tags: list[Tag] = Field(default_factory=list, max_length=20)
     callback_url: str | None = Field(None, pattern=r"^https?://[!-~]+$", max_length=2_000)
+    copy_of: OrderId | None = Field(
+        None, description="the id of the order that this one runs again, perhaps changed"
+    )
 
     @field_validator("delay")
     @classmethod

@@ -13,7 +13,7 @@ from submissions import offered
 from tests.api.calls import problem
 
 # The parts of a page are no operations.
-PARTS = {"static", "docs.file"}
+PARTS = {"static", "docs.file", "dashboard.asset"}
 
 ERRORS = {
     "read": {"422", "500", "503"},
