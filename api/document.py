@@ -18,10 +18,11 @@ from flask_openapi.openapi import OpenAPI
 from pydantic.json_schema import models_json_schema
 
 import exact_json
-from api import errors, offered
+from api import errors
 from api.answers import Answer
 from api.described import SCHEMAS, header_objects, operation_id
 from api.door import PROBES, WRITING_GETS
+from submissions import offered
 
 NAME = "capataz.document"
 VERSION = "3.1.0"
