@@ -102,7 +102,7 @@ class NatsLink:
     async def _connect(self) -> None:
         # For ever, and by itself: whoever calls meanwhile is told that it is away.
         await self.client.connect(
-            self._url,
+            [one.strip() for one in self._url.split(",")],
             name=self._name,
             allow_reconnect=True,
             max_reconnect_attempts=-1,
