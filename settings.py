@@ -18,10 +18,11 @@ from urllib.parse import urlsplit
 
 from dotenv import dotenv_values
 
+from broker_settings import TRANSPORTS, broker_url, complaint
+
 VERSION = "0.1.0"
 ROOT = Path(__file__).resolve().parent
 
-TRANSPORTS = ("database",)
 AUTHENTICATIONS = ("token", "proxy", "oidc", "none")
 
 
@@ -52,6 +53,9 @@ class Settings:
     webhook_secret: str = ""
     private_networks: tuple[str, ...] = ()
     log_format: str = ""
+    rabbitmq_url: str = ""
+    nats_url: str = ""
+    prefetch: int = 1
 
     @classmethod
     def from_env(
@@ -68,6 +72,7 @@ class Settings:
                 k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None
             } | env
         _refuse_unknown(env)
+        env |= {name: url for name, of in _URLS.items() if (url := broker_url(of, env))}
         values = {f.name: _READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
         settings = cls(**values)
         settings._check(env)
@@ -86,6 +91,8 @@ class Settings:
                 f"{self.heartbeat_seconds:g} s (CAPATAZ_HEARTBEAT_SECONDS): set it to "
                 f"{3 * self.heartbeat_seconds:g} or more"
             )
+        if wrong := complaint(self.transport, env):
+            raise SettingsError(wrong)
         if "none" in self.auth and len(self.auth) > 1:
             raise SettingsError(
                 "CAPATAZ_AUTH: none cannot be combined with another way; give one or the other"
@@ -108,14 +115,11 @@ class Settings:
         return shown
 
 
+_URLS = {"RABBITMQ_URL": "rabbitmq", "NATS_URL": "nats"}
+_PLAIN = ("database_url", "host", "port", "rabbitmq_url", "nats_url")
 VARIABLES = {
-    "database_url": "DATABASE_URL",
-    "host": "HOST",
-    "port": "PORT",
-} | {
-    f.name: f"CAPATAZ_{f.name.upper()}"
+    f.name: f.name.upper() if f.name in _PLAIN else f"CAPATAZ_{f.name.upper()}"
     for f in fields(Settings)
-    if f.name not in ("database_url", "host", "port")
 }
 
 
@@ -314,5 +318,8 @@ _READERS: dict[str, Any] = {
     "auth": _names("CAPATAZ_AUTH", AUTHENTICATIONS),
     "webhook_secret": _webhook_secret,
     "private_networks": _networks,
+    "rabbitmq_url": lambda env: env["RABBITMQ_URL"],
+    "nats_url": lambda env: env["NATS_URL"],
+    "prefetch": _count("CAPATAZ_PREFETCH", 1, 1_000),
     "log_format": _choice("CAPATAZ_LOG_FORMAT", ("console", "json")),
 }
