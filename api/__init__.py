@@ -13,6 +13,7 @@ from api.inputs import refuse
 from api.json_request import JsonRequest
 from api.routes import BLUEPRINTS
 from api.services import NAME, Services
+from api.shared import Shared
 from database import Database
 from jobs import registry
 from settings import VERSION, Settings, SettingsError
@@ -56,6 +57,7 @@ def create_app(
     errors.register(app)
     for blueprint in BLUEPRINTS:
         app.register_api(blueprint)
+    Shared(app)
     Door(app)
     app.extensions[document.NAME] = document.Document(app)
     services = Services.of(settings, database)

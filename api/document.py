@@ -18,10 +18,11 @@ from flask_openapi.openapi import OpenAPI
 from pydantic.json_schema import models_json_schema
 
 import exact_json
-from api import errors, offered
+from api import errors
 from api.answers import Answer
 from api.described import SCHEMAS, header_objects, operation_id
 from api.door import PROBES, WRITING_GETS
+from submissions import offered
 
 NAME = "capataz.document"
 VERSION = "3.1.0"
@@ -53,10 +54,15 @@ class Document:
                 endpoint = endpoints[path, method]
                 view = inspect.unwrap(self._app.view_functions[endpoint])
                 operation["operationId"] = operation_id(endpoint)
-                operation["tags"] = [path.removeprefix("/api/v1/").strip("/").split("/")[0]]
+                operation["tags"] = [_tag(path)]
                 operation["description"] = " ".join((inspect.getdoc(view) or "").split())
                 _tell_errors(operation, endpoint, path, method)
         return document
+
+
+def _tag(path: str) -> str:
+    """What an operation is listed under: the noun of its path."""
+    return path.removeprefix("/api/v1/").strip("/").split("/")[0] or "dashboard"
 
 
 def _endpoints(app: Flask) -> dict[tuple[str, str], str]:

@@ -176,6 +176,12 @@ def _database_away(item: EventItem) -> str:
     return f"the database was away for {span(end - begin)}, from {plain_moment(begin)}"
 
 
+def _messages_refused(item: EventItem) -> str:
+    count, told = item.data.get("count"), item.data.get("messages") or [{}]
+    messages = "a message" if count == 1 else f"{count} messages"
+    return f"{messages} by {item.data.get('via')} made no order: {told[0].get('reason')}"
+
+
 def _manager_stopped(item: EventItem) -> str:
     reason = item.data.get("reason")
     return f"manager {item.manager} stopped" + (f": {reason}" if reason else "")
@@ -237,6 +243,7 @@ SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "manager_stopped": _manager_stopped,
     "manager_lost": _manager_lost,
     "database_away": _database_away,
+    "messages_refused": _messages_refused,
     "worker_added": lambda i: f"worker {i.worker} added to the pool",
     "worker_removed": lambda i: f"worker {i.worker} removed from the pool",
     "worker_replaced": _worker_replaced,

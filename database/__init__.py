@@ -31,7 +31,7 @@ from database.drivers import (
 )
 from database.errors import DatabaseAway, RowsLocked, SchemaMissing
 from database.statements import Row, Sql, Transaction, id_key, id_list
-from database.turn import Turn
+from database.turn import FOREIGN, Turn
 
 T = TypeVar("T")
 
@@ -200,6 +200,8 @@ class Database:
                     committing = True
                     connection.execute("COMMIT")
         except BaseException as error:
+            if isinstance(error, apsw.BusyError) and isinstance(self._turn, Turn):
+                self._turn.keep_busy()
             self._roll_back(connection, error)
             raise _translated(error, nothing_done=not committing) from error
         return result
@@ -242,7 +244,8 @@ def _translated(error: BaseException, *, nothing_done: bool = True) -> BaseExcep
 
 def _reason(error: BaseException) -> str:
     text = str(error).strip().splitlines()
-    return f"{type(error).__name__}: {text[0] if text else 'no reason given'}"
+    reason = f"{type(error).__name__}: {text[0] if text else 'no reason given'}"
+    return f"{reason}; {FOREIGN}" if isinstance(error, apsw.BusyError) else reason
 
 
 __all__ = [

@@ -9,14 +9,22 @@ stands in the queue, for those of its process who wait, and each of them leaves 
 from __future__ import annotations
 
 import fcntl
+import math
 import os
 import threading
+import time
 import weakref
 from collections import deque
 from contextlib import suppress
 from pathlib import Path
 
 from database.errors import DatabaseAway
+
+# What keeps SQLite itself busy, since all of ours write in turns.
+FOREIGN = (
+    "something that is not Capataz keeps the file locked, such as a shell in the middle of a "
+    "transaction: end that ('lsof FILE' tells who has it open)"
+)
 
 
 class Turn:
@@ -36,6 +44,7 @@ class Turn:
         self._descriptors: list[int] = []
         self._idle: list[int] = []
         self._locked = -1
+        self._kept_busy = -math.inf
         # Guards what follows; held for moments only.
         self._mutex = threading.Lock()
         self._line: deque[_Place] = deque()
@@ -57,6 +66,10 @@ class Turn:
     def __del__(self) -> None:
         for descriptor in self._descriptors:
             os.close(descriptor)
+
+    def keep_busy(self) -> None:
+        """Who was in turn just now could not write all the same: others may hear so as well."""
+        self._kept_busy = time.monotonic()
 
     def disown(self) -> None:
         """In a forked process: begin anew, or a lock of the first would outlive it in our copy."""
@@ -93,7 +106,9 @@ class Turn:
                 raise DatabaseAway(f"no turn to write: {error}", nothing_done=True) from error
             raise
         if self._leave(place):
-            reason = f"no turn to write within {self._seconds:g} s: {_blame(self._path)}"
+            is_foreign = time.monotonic() - self._kept_busy < 2 * self._seconds
+            blame = FOREIGN if is_foreign else _blame(self._path)
+            reason = f"no turn to write within {self._seconds:g} s: {blame}"
             raise DatabaseAway(reason, nothing_done=True)
         return place.descriptor
 

@@ -5,7 +5,7 @@ statement itself, with its history, event and tally. `models.MOVES` says which m
 """
 
 from ledger.claim import claim, holdings, waiting_queues, waits
-from ledger.death import Suspect, bury, process_mark, server_uptime, suspects
+from ledger.death import Suspect, bury, clock, process_mark, server_uptime, suspects
 from ledger.finish import Finished, finish, finish_free
 from ledger.ids import new_id, new_ids, parse_id, unpack
 from ledger.lifeline import Lifeline, Proof
@@ -76,6 +76,7 @@ __all__ = [
     "cancel",
     "cancel_many",
     "claim",
+    "clock",
     "delete",
     "delete_many",
     "find",

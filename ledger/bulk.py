@@ -71,6 +71,9 @@ LOCK_RETRIED = Sql(
     postgres=f"SELECT {COLUMNS} FROM job_order WHERE id {{among}} AND "
     f"{any_status(MOVABLE[RETRY])} ORDER BY id FOR UPDATE",
 )
+# Who waits for an order holds those locked that it has: nobody can end them meanwhile.
+PATIENCE = Sql("SET LOCAL lock_timeout = '500ms'")
+
 END_OF_WINDOW = Sql(
     "SELECT id FROM job_order WHERE id > :place AND id < :until ORDER BY id LIMIT 1 OFFSET :count"
 )
@@ -143,21 +146,24 @@ def take(database: Database, manager: str) -> ActionRow | None:
     return _action(rows[0]) if rows else None
 
 
-def step(database: Database, action: ActionRow) -> ActionRow | None:
-    """Count one window, or move one batch; the action after that, None when another did it.
+def step(database: Database, action: ActionRow, most: int = BATCH) -> ActionRow | None:
+    """Count one window, or move one batch of at most so many; the action after that, None when
+    another did it.
 
-    Raises `DatabaseAway`.
+    Raises `DatabaseAway`, and as `RowsLocked` when somebody keeps one of the orders locked.
     """
     wanted = _wanted(action)
     end, is_last = _window(database, action, SEARCH_WINDOW if wanted.q else WINDOW)
     found = _matching(database, action, wanted, end)
     if action.state == COUNTING:
         return _counted(database, action, wanted, end, len(found), is_last=is_last)
-    batch = found[:BATCH]
-    if len(found) > BATCH:
+    batch = found[:most]
+    if len(found) > most:
         end, is_last = batch[-1], False
 
     def work(transaction: Transaction) -> ActionRow:
+        if transaction.dialect == "postgresql":
+            transaction.run(PATIENCE)
         done = _move(transaction, action.kind, batch) if batch else 0
         state = DONE if is_last else WORKING
         return _advance(transaction, action, end, state, done=done)

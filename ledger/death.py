@@ -50,6 +50,8 @@ _BURY = f"""
         %s RETURNING id"""
 BURY = Sql(sqlite=_BURY % "", postgres=_BURY % OF_THIS_SERVER)
 
+CLOCK = Sql("SELECT {now}")
+
 UPTIME = Sql(
     sqlite="SELECT NULL",
     postgres="""
@@ -128,6 +130,14 @@ def server_uptime(database: Database) -> float:
     """
     (milliseconds,) = database.read(UPTIME)[0]
     return float("inf") if milliseconds is None else milliseconds / 1000
+
+
+def clock(database: Database) -> float:
+    """Seconds since 1970 by the clock that says how old a sign of life is.
+
+    Raises `DatabaseAway`.
+    """
+    return int(database.read(CLOCK)[0][0]) / 1000
 
 
 def process_mark(pid: int) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
-from database import Database
+from database import Database, RowsLocked
 from ledger import bulk
 
 # How often actions are looked for, and how long one tick works at them.
@@ -31,6 +31,7 @@ class BulkActions:
         self._database = database
         self._manager = manager
         self._tell = {bulk.RETRY: woken, bulk.CANCEL: cancelled}
+        self._most = bulk.BATCH
 
     def tick(self) -> None:
         """Go on with the oldest action for half a second at most. Raises `DatabaseAway`."""
@@ -43,7 +44,7 @@ class BulkActions:
 
     def _work(self, action: bulk.ActionRow, until: float) -> None:
         while True:
-            after = bulk.step(self._database, action)
+            after = self._step(action)
             if after is None:
                 return
             if after.done > action.done and action.kind in self._tell:
@@ -60,3 +61,14 @@ class BulkActions:
                 return
             if time.monotonic() >= until:
                 return
+
+    def _step(self, action: bulk.ActionRow) -> bulk.ActionRow | None:
+        try:
+            after = bulk.step(self._database, action, self._most)
+        except RowsLocked:
+            # What comes before the order that somebody keeps locked is done; then it is waited for
+            # with no other in hand.
+            self._most = max(1, self._most // 4)
+            raise
+        self._most = min(bulk.BATCH, 2 * self._most)
+        return after

@@ -14,6 +14,7 @@ import traceback
 from collections.abc import Iterable
 from typing import Any
 
+from jobs.records import Forgiving
 from manager.order_logs import RUNNING, STDERR, STDOUT
 
 MOST_FIELDS = 50
@@ -76,6 +77,7 @@ class Capture:
             streams: tuple[Any, Any] = (Copied(sys.stdout, STDOUT), Copied(sys.stderr, STDERR))
             sys.stdout, sys.stderr = streams
             logging.getLogger().addHandler(self._keeper)
+            logging.setLogRecordFactory(Forgiving)
 
     def remove(self) -> None:
         """Give the streams back. Safe twice."""
@@ -83,6 +85,7 @@ class Capture:
             sys.stdout, sys.stderr = self._streams
             self._streams = None
             logging.getLogger().removeHandler(self._keeper)
+            logging.setLogRecordFactory(logging.LogRecord)
 
 
 def described(record: logging.LogRecord) -> str:

@@ -32,6 +32,9 @@ LOOK_SECONDS = 1.0
 # Tells what a child started when its warden cannot; no setting, so that a job may start us anew.
 MARK = "_CAPATAZ_CELL"
 MARKED_SECONDS = 1.0
+# A warden that was set free again ends within moments, on a busy machine within seconds; one that
+# does not is reaped when the next child is started.
+REAP_SECONDS = 10.0
 
 # A warden finds us and the standard library, a child what the manager finds.
 _WARDEN = (
@@ -253,7 +256,7 @@ class Cell:
         end_marked(self._mark, self.warden, MARKED_SECONDS)
         self._wake()
         with suppress(subprocess.TimeoutExpired):
-            self._warden.wait(MARKED_SECONDS)
+            self._warden.wait(REAP_SECONDS)
 
     def _wake(self) -> None:
         """The job may have stopped its warden."""

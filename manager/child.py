@@ -25,6 +25,7 @@ from typing import Any, NamedTuple, cast
 import exact_json
 from jobs import registry
 from jobs.context import Context
+from jobs.records import Forgiving
 from manager.assignment import Assignment
 from manager.executor import run
 from manager.feed import MARK
@@ -81,6 +82,7 @@ class Child:
             logger = logging.getLogger(name)
             logger.addHandler(self._forwarder)
             logger.setLevel(logging.INFO)
+        logging.setLogRecordFactory(Forgiving)
         # Handlers that a job gives the root must not print what is passed on.
         logger.propagate = False
         os.register_at_fork(

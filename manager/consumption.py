@@ -8,10 +8,10 @@ from collections.abc import Callable, Collection
 import structlog
 
 from database import Database
-from ledger import Lane, queues, waits
+from ledger import Lane, waiting_queues, waits
 from manager.claiming import Claiming
 from manager.pool import ManageWorker
-from models import ALL_QUEUES, PRIORITIES
+from models import PRIORITIES
 
 LEAST_SECONDS = 5.0
 SLOW_SECONDS = 1.0
@@ -105,12 +105,7 @@ class ConsumptionWatchdog:
 
     def _work_waits(self) -> bool:
         """Whether an order that this manager serves was due for as long as it took none."""
-        names = self._served or [row.name for row in queues(self._database)]
+        names = self._served or waiting_queues(self._database)
         age = round(self.patience_seconds * 1000)
-        lanes = [
-            Lane(name, priority, age)
-            for priority in PRIORITIES.values()
-            for name in names
-            if name != ALL_QUEUES
-        ]
+        lanes = [Lane(name, priority, age) for priority in PRIORITIES.values() for name in names]
         return waits(self._database, lanes)

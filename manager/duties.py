@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from ledger import server_uptime
 from ledger.hints import CANCEL, Bell
 from manager import sampler
@@ -10,6 +12,7 @@ from manager.bookkeeper import Bookkeeper
 from manager.bulk import LOOK_SECONDS as BULK_SECONDS
 from manager.bulk import BulkActions
 from manager.children import Children
+from manager.clock_watch import ClockWatch
 from manager.consumption import LOOKS, ConsumptionWatchdog
 from manager.core import Core
 from manager.failure_detector import FailureDetector
@@ -44,11 +47,7 @@ def duties(
 ) -> tuple[Duty, ...]:
     """All that a manager does again and again, beside claiming and writing."""
     settings, database, heartbeat = core.settings, core.database, core.heartbeat
-
-    def is_steady(seconds: float) -> bool:
-        """Whether others had the time to beat since an outage, seen from here or not."""
-        return heartbeat.is_steady(seconds) and server_uptime(database) >= seconds
-
+    is_steady = _steadiness(core)
     rescuer = Rescuer(database, core.name, core.leases, settings.stale_seconds, is_steady)
     actions = BulkActions(database, core.name, bell.ring, lambda: bell.ring(CANCEL))
     rescue_seconds = max(settings.stale_seconds / RESCUES_PER_STALE_TIME, 0.1)
@@ -83,3 +82,18 @@ def duties(
             AUDIT_SECONDS,
         ),
     )
+
+
+def _steadiness(core: Core) -> Callable[[float], bool]:
+    """Whether others had so many seconds to beat since an outage, seen from here or not, and since
+    the clock was set ahead."""
+    database, clock_watch = core.database, ClockWatch(core.database)
+
+    def is_steady(seconds: float) -> bool:
+        return (
+            core.heartbeat.is_steady(seconds)
+            and server_uptime(database) >= seconds
+            and clock_watch.is_steady(seconds)
+        )
+
+    return is_steady

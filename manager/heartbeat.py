@@ -13,6 +13,7 @@ import structlog
 from database import Database, DatabaseAway
 from ledger import Beat, LostLease, Proof, renew
 from manager.assignment import Assignment
+from manager.cleaning import clean
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
 from models import CANCELLED
@@ -46,6 +47,7 @@ class Heartbeat:
         self._lock = threading.Lock()
         self._began: float | None = None
         self._failing = False
+        self._reason = ""
         self._lapsed = False
         self._back = -math.inf
         self._unsent: dict[Assignment, str] = {}
@@ -71,6 +73,7 @@ class Heartbeat:
                 log.info("heartbeat is back")
                 self._back = time.monotonic()
             self._failing = self._lapsed = False
+            self._reason = ""
             for lease in lost:
                 self._lose(lease)
 
@@ -113,6 +116,7 @@ class Heartbeat:
         return renew(self._database, self._manager, beats, self.state, self._proof())
 
     def _missed(self, reason: str) -> None:
+        self._reason = reason
         if not self._failing:
             log.warning("heartbeat missed; trying again", reason=reason)
             self._failing = True
@@ -136,7 +140,15 @@ class Heartbeat:
                 "leases can no longer be trusted; stopping own work",
                 running=running,
                 waiting=waiting,
+                reason=self._why(),
             )
+
+    def _why(self) -> str:
+        """Why no beat came through of late."""
+        began = self._began
+        if self._reason or began is None:
+            return self._reason or "no heartbeat was sent in time: was this process stopped?"
+        return f"a heartbeat has had no answer for {time.monotonic() - began:.0f} s"
 
     def _lose(self, lease: LostLease) -> None:
         assignment = self._leases.get(lease.id)
@@ -162,5 +174,6 @@ def _progress(assignment: Assignment) -> str | None:
         return None
     progress: dict[str, object] = {"percent": latest.percent}
     if latest.message:
-        progress["message"] = latest.message
+        one_line = latest.message.replace("\r\n", " ").replace("\n", " ")
+        progress["message"] = clean(one_line)
     return json.dumps(progress)

@@ -34,6 +34,7 @@ _SETTINGS: tuple[Pair, ...] = (
     (sys.getprofile, sys.setprofile),
     (threading.gettrace, threading.settrace),
     (threading.getprofile, threading.setprofile),
+    (logging.getLogRecordFactory, logging.setLogRecordFactory),
     (socket.getdefaulttimeout, socket.setdefaulttimeout),
     (lambda: locale.setlocale(locale.LC_ALL), lambda kept: locale.setlocale(locale.LC_ALL, kept)),
     (lambda: (time.tzname, time.timezone, time.daylight), lambda _kept: time.tzset()),

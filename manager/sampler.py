@@ -60,7 +60,8 @@ class Sampler:
     def _add_up(self, reports: Mapping[str, WorkerReport]) -> None:
         for sums in self._sums.values():
             for name, report in reports.items():
-                sums.of.setdefault(number_of(name), []).append(Used(report.cpu, report.ram_mb))
+                seen = sums.of.setdefault(number_of(name), _Sum())
+                seen.add(report.cpu, report.ram_mb)
 
     def _keep(self) -> None:
         now = self._clock()
@@ -71,17 +72,32 @@ class Sampler:
             self._sums |= {grain: _Sums({}, now) for grain in due}
 
 
+class _Sum:
+    """Of one worker, what was seen so far: kept as sums, since an outage may take days."""
+
+    __slots__ = ("_cpu", "_cpus", "_looks", "_ram_mb")
+
+    def __init__(self) -> None:
+        self._cpu = self._ram_mb = 0.0
+        self._cpus = self._looks = 0
+
+    def add(self, cpu: float | None, ram_mb: float) -> None:
+        self._looks += 1
+        self._ram_mb += ram_mb
+        if cpu is not None:
+            self._cpus += 1
+            self._cpu += cpu
+
+    def mean(self) -> Used:
+        cpu = round(self._cpu / self._cpus, 1) if self._cpus else None
+        return Used(cpu, round(self._ram_mb / self._looks, 1))
+
+
 class _Sums(NamedTuple):
     """What was seen of each worker, by number, since then."""
 
-    of: dict[int, list[Used]]
+    of: dict[int, _Sum]
     since: float
 
     def means(self) -> dict[int, Used]:
-        return {number: _mean(seen) for number, seen in self.of.items()}
-
-
-def _mean(seen: list[Used]) -> Used:
-    known = [one.cpu for one in seen if one.cpu is not None]
-    cpu = round(sum(known) / len(known), 1) if known else None
-    return Used(cpu, round(sum(one.ram_mb for one in seen) / len(seen), 1))
+        return {number: seen.mean() for number, seen in self.of.items()}

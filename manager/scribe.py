@@ -26,7 +26,8 @@ log = structlog.get_logger("capataz.manager")
 
 
 class Scribe:
-    """What could not be written waits, and nothing newer is taken before it is."""
+    """What could not be written waits, and nothing newer of the same run is taken before it is: so
+    it is bounded by what `OrderLogs` keeps."""
 
     def __init__(self, database: Database, logs: OrderLogs) -> None:
         self._database = database
@@ -64,8 +65,9 @@ class Scribe:
         try:
             new: list[LogPage] = []
             size = 0
+            passed_over = {(page.id, page.lease) for page in self._pages}
             for key in keys:
-                taken = self._logs.take(key)
+                taken = self._logs.take(key) if key not in passed_over else None
                 for page in _pages(taken) if taken is not None else ():
                     new.append(page)
                     size += page.size

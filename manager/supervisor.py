@@ -17,6 +17,7 @@ from typing import Any
 import structlog
 from apscheduler.executors.pool import ThreadPoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
+from apscheduler.triggers.interval import IntervalTrigger
 
 from database import Database, DatabaseAway
 from ledger import Lifeline, retire
@@ -53,6 +54,22 @@ class Duty:
     tick: Callable[[], None]
     seconds: float
     alone: bool = False
+
+
+class Every(IntervalTrigger):  # type: ignore[misc]
+    """Due every so many seconds.
+
+    What was passed over, since the host slept or its clock was set ahead, is one time: the
+    scheduler would count out a year's half seconds one by one, in memory, and do nothing else.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        super().__init__(seconds=seconds, timezone="UTC")
+
+    def get_next_fire_time(self, previous_fire_time: datetime | None, now: datetime) -> datetime:
+        """The time after this one; seconds from now where that is past."""
+        following: datetime = super().get_next_fire_time(previous_fire_time, now)
+        return following if following > now else now + self.interval
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,8 +144,7 @@ class Supervisor:
         for duty in parts.duties:
             self._scheduler.add_job(
                 self._guarded(duty),
-                "interval",
-                seconds=duty.seconds,
+                Every(duty.seconds),
                 id=duty.name,
                 executor=duty.name if duty.alone else "default",
             )

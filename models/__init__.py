@@ -10,7 +10,7 @@ from typing import Final
 
 from models.actions import BulkAction
 from models.base import OrderId, Table, bind, database
-from models.fleet import Chore, Manager, Schedule, SystemState, UsageSample, Worker
+from models.fleet import BrokerSample, Chore, Manager, Schedule, SystemState, UsageSample, Worker
 from models.orders import Attempt, Event, Idempotency, JobLog, JobOrder, Queue, Tally
 from models.states import (
     ALL_QUEUES,
@@ -43,6 +43,7 @@ TABLES: Final = (
     SystemState,
     UsageSample,
     BulkAction,
+    BrokerSample,
 )
 
 __all__ = [
@@ -61,6 +62,7 @@ __all__ = [
     "TABLES",
     "WIP",
     "Attempt",
+    "BrokerSample",
     "BulkAction",
     "Chore",
     "Event",

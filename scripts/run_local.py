@@ -98,6 +98,7 @@ def _show(settings: Settings, processes: dict[str, subprocess.Popen[bytes]]) -> 
         f"""
 Capataz is up.
   1 + 2 = {order["result"]}, submitted, run and collected in {milliseconds:.0f} ms
+  dashboard   {address}/{_built()}
   see         {address}/api/v1/jobs and {address}/api/v1/metrics
   try         curl -X POST {address}/api/v1/add/0.1/0.2
   then        curl '{address}/api/v1/job/JOB-ID?wait=10'
@@ -105,6 +106,10 @@ Capataz is up.
 """,
         flush=True,
     )
+
+
+def _built() -> str:
+    return "" if (ROOT / "dashboard/dist/index.html").is_file() else " (not built: make dashboard)"
 
 
 def _ready(settings: Settings) -> bool:

@@ -14,6 +14,7 @@ import migrations
 import models
 from database import Database
 from jobs import registry
+from tests.servers.nats import Nats
 from tests.servers.postgres import Postgres, postgres_server
 from tests.support import wait_until
 
@@ -54,6 +55,20 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str
     server: Postgres = request.getfixturevalue("postgres")
     with server.fresh_database(template=TEMPLATE) as url:
         yield url
+
+
+@pytest.fixture(scope="session")
+def nats_server() -> Iterator[Nats]:
+    """A real NATS server, for all that do not stop it."""
+    with Nats() as server:
+        yield server
+
+
+@pytest.fixture
+def nats(nats_server: Nats) -> Nats:
+    """That server, with nothing in its store."""
+    nats_server.empty()
+    return nats_server
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 from api.routes import (
     actions,
     add,
+    dashboard,
     docs,
     events,
     health,
@@ -40,5 +41,6 @@ BLUEPRINTS = (
     health.bp,
     docs.bp,
     tasks.bp,
+    dashboard.bp,
     workers.status_bp,
 )

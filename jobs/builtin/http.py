@@ -19,6 +19,10 @@ Seconds = Annotated[float, Field(gt=0, le=600)]
 
 # Another try may help; what else is 4xx is the request's own fault.
 AGAIN = (408, 425, 429)
+# Said of the names besides their pattern, which alone would let others pass.
+Headers = Annotated[
+    dict[HeaderName, HeaderValue], Field(json_schema_extra={"additionalProperties": False})
+]
 
 
 @job("http")
@@ -26,7 +30,7 @@ def http(
     _context: Context,
     url: Url,
     method: Method = "GET",
-    headers: dict[HeaderName, HeaderValue] | None = None,
+    headers: Headers | None = None,
     body: Any = None,
     seconds: Seconds = 30.0,
 ) -> dict[str, Any]:

@@ -40,13 +40,15 @@ class Delivery:
 
 class Depth(NamedTuple):
     """What a broker says of one queue of ours: messages that wait, those that are out with a
-    manager and not acked, those that went out more than once, and who receives. None: not told."""
+    manager and not acked, those that went out more than once, who receives, and how long the
+    oldest has been there (ms). None: not told."""
 
     queue: str
     ready: int
     unacked: int | None
     redelivered: int | None
-    consumers: int
+    consumers: int | None
+    waits_ms: int | None = None
 
 
 class Transport(Protocol):

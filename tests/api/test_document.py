@@ -9,11 +9,11 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api import offered
+from submissions import offered
 from tests.api.calls import problem
 
 # The parts of a page are no operations.
-PARTS = {"static", "docs.file"}
+PARTS = {"static", "docs.file", "dashboard.asset"}
 
 ERRORS = {
     "read": {"422", "500", "503"},

@@ -180,3 +180,10 @@ def test_nobody_can_have_a_webhook_signed(client: FlaskClient) -> None:
     told = {"url": "https://example.com/", "job_id": "x", "job_type": "add"}
     payload = {**told, "status": "completed", "ended_on": 0}
     assert fields_of(submit(client, {"type": "webhook", "payload": payload})) == {"/type"}
+
+
+def test_a_copy_names_the_order_that_it_runs_again(client: FlaskClient) -> None:
+    first = submitted(client)
+    second = submitted(client, copyOf=first)
+    assert client.get(f"/api/v1/jobs/{second}").json["copyOf"] == first  # type: ignore[index]
+    assert fields_of(submit(client, {**SUM, "copyOf": "first"})) == {"/copyOf"}

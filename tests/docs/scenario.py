@@ -27,7 +27,7 @@ _FOREIGN = re.compile(
     r"CAPATAZ_\w+|DATABASE_URL|TEST_DATABASE_URL|HOST|PORT|DYNO|PG\w+|MAKE\w*|MFLAGS"
 )
 # No environment: `make` must never find one here and clear it.
-_LEFT_OUT = (".git", ".venv", ".env", "__pycache__", ".*_cache", "*.db*", "node_modules")
+_LEFT_OUT = (".git", ".venv", ".env", "__pycache__", ".*_cache", "*.db*", "node_modules", ".node*")
 
 
 class Scenario:

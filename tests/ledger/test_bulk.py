@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
+from contextlib import suppress
 from typing import Any
 
 import pytest
 
 import ledger
-from database import Database, Sql
+from database import Database, RowsLocked, Sql
 from ledger import bulk
 from ledger.matching import Filter
+from manager.bulk import BulkActions
 from models import CANCELLED, COMPLETED, FAILED, PENDING, RETRIEVED, STATUSES, WIP
-from tests.factories import MANAGER, order_in, submit
+from tests.factories import MANAGER, claim, ending, new_order, order_in, submit
 from tests.ledger import evidence
 
 EXPIRE = Sql("UPDATE bulk_action SET held_until = 0")
@@ -169,3 +171,24 @@ def test_one_manager_at_a_time(database: Database) -> None:
 def test_an_unknown_action(database: Database) -> None:
     with pytest.raises(bulk.UnknownAction):
         bulk.find(database, ledger.new_id())
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_order_that_somebody_keeps_locked_holds_up_only_itself(database: Database) -> None:
+    """Whoever would wait for it with others in hand would keep all of those from ending."""
+    ledger.submit(database, [ledger.Request([new_order() for _ in range(20)])])
+    orders = sorted(claim(database, MANAGER, 20))
+    action = started(database, bulk.CANCEL)
+    duty = BulkActions(database, MANAGER, lambda: None, lambda: None)
+    with evidence.locked(database, orders[9].id):
+        with pytest.raises(RowsLocked):
+            duty.tick()
+        assert ledger.finish(database, MANAGER, [ending(orders[0])]) == [], "nobody has it"
+        for _ in range(8):
+            with suppress(RowsLocked):
+                duty.tick()
+        assert bulk.find(database, action.id).done == 8, "the others that come before it"
+        assert ledger.finish(database, MANAGER, [ending(orders[10])]) == []
+    while bulk.find(database, action.id).state != bulk.DONE:
+        duty.tick()
+    assert bulk.find(database, action.id).done == 18

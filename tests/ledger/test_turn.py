@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,11 +14,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import apsw
 import psutil
 import pytest
 
-from database import Database, DatabaseAway, Sql
-from database.turn import Turn
+from database import Database, DatabaseAway, Sql, drivers
+from database.turn import FOREIGN, Turn
 from tests.ledger import evidence
 from tests.support import wait_until
 
@@ -151,6 +153,33 @@ def test_a_stopped_writer_is_not_waited_for_without_end(
         wait_until(lambda: not helpers(), "the helper has let go of a turn that nobody wants")
         add(hasty, "after")
     assert names(hasty) == ["after", "held"]
+    hasty.close()
+
+
+@SQLITE
+def test_who_is_kept_busy_by_a_stranger_says_so(
+    database: Database, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One of ours has the turn and cannot write; the others wait for the turn, for the same."""
+    monkeypatch.setattr(drivers, "BUSY_SECONDS", 2 * SHORT)
+    hasty = Database(database_url, turn_seconds=SHORT)
+    stranger = apsw.Connection(str(hasty.path))
+    stranger.execute("BEGIN IMMEDIATE")
+    with pytest.raises(DatabaseAway, match=f"BusyError: .*; {re.escape(FOREIGN)}"):
+        add(hasty, "a")
+    reasons: list[str] = []
+
+    def fail() -> None:
+        with pytest.raises(DatabaseAway) as away:
+            add(hasty, "b")
+        reasons.append(str(away.value))
+
+    evidence.at_once([fail] * 3)
+    assert any("no turn to write" in reason for reason in reasons)
+    assert all(FOREIGN in reason for reason in reasons)
+    stranger.close()
+    add(hasty, "c")
+    assert names(hasty) == ["c"]
     hasty.close()
 
 

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import ledger
 from database import Database, DatabaseAway, Sql, Transaction
+from jobs import Context
 from ledger import Claimed, ManagerCard
 from manager.assignment import Assignment
 from manager.claimer import Claimer
@@ -23,6 +24,7 @@ from manager.transports.database import Polling
 from manager.watchman import Watchman
 from manager.worker import WorkerThread
 from manager.writer import Writer
+from tests.factories import submit
 
 T = TypeVar("T")
 
@@ -155,3 +157,17 @@ def assignment(**fields: Any) -> Assignment:
         "run_at": 0,
     }
     return Assignment(Claimed(**(given | fields)))
+
+
+def run_calling(
+    hand: ByHand,
+    job_type: Callable[..., str],
+    call: Callable[[Context], None],
+    max_attempts: int = 3,
+) -> str:
+    """Claim and run an order whose function makes this call while it runs; its id."""
+    name = job_type("tests.calls", call)
+    order_id = submit(hand.database, type=name, payload="{}", max_attempts=max_attempts)
+    hand.claimer.step()
+    assert hand.run_all() == 1
+    return order_id

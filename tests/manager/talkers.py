@@ -25,6 +25,8 @@ def all_ways(context: Context) -> None:
     thread.join()
     context.log.warning("logged %d", 1, extra={"width": 3})
     logging.getLogger("somebody.else").info("theirs")
+    wanted = "%d of %d"
+    context.log.info(wanted, "three")
     logging.getLogger("somebody.else").debug("not heard")
     try:
         raise ValueError("no")

@@ -87,6 +87,23 @@ def test_prints_and_logs_of_a_job_are_kept_and_go_on_as_before(
     assert [record.getMessage() for record in caplog.records] == ["logged 2", "theirs"]
 
 
+def test_a_format_that_does_not_fit_is_kept_with_its_arguments(
+    heard: Heard, caplog: pytest.LogCaptureFixture
+) -> None:
+    short, bad = "%d of %d", "100%"
+
+    def job(context: Context) -> None:
+        context.log.warning(short, "three")
+        logging.getLogger("somebody.else").error(bad, 1)
+
+    said, _ = heard(job)
+    assert said == [
+        (LOG, logging.WARNING, "%d of %d ('three',)"),
+        (LOG, logging.ERROR, "100% (1,)"),
+    ]
+    assert [record.getMessage() for record in caplog.records] == [text for _, _, text in said]
+
+
 def test_what_nobody_runs_is_not_kept(logs: OrderLogs) -> None:
     with captured() as there:
         print("the manager's own")

@@ -73,12 +73,13 @@ def test_everything_is_heard(room: Room, caplog: pytest.LogCaptureFixture) -> No
     ]
     assert room.texts(speaker, STDERR) == [b"wrong", b"complaint"]
     logged = [(line.level, line.raw) for line in room.lines(speaker) if line.stream == LOG]
-    assert logged[:3] == [
+    assert logged[:4] == [
         (logging.WARNING, "logged 1 width=3"),
         (logging.INFO, "theirs"),
+        (logging.INFO, "%d of %d ('three',)"),
         (logging.ERROR, "failed"),
     ]
-    assert logged[3][1] == "Traceback (most recent call last):"
+    assert logged[4][1] == "Traceback (most recent call last):"
     assert logged[-1][1] == "ValueError: no"
     assert "theirs" in [record.getMessage() for record in caplog.records]
 

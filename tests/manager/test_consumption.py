@@ -11,6 +11,7 @@ import pytest
 import ledger
 from database import Database, Transaction
 from ledger import Request
+from manager import consumption
 from manager.claimer import Claimer
 from manager.claiming import Claiming
 from manager.consumption import ConsumptionWatchdog
@@ -283,3 +284,20 @@ def test_outcomes_are_written_before_it_gives_up(stuck: Stuck, watched: Watched)
     assert watched.given_up == 0
     watched.hand.drain()
     wait_until(lambda: watched.look() and watched.given_up > 0, "it gives up")
+
+
+def test_queues_in_which_nothing_waits_cost_no_look(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number in range(20):
+        ledger.resume(database, f"used once {number}")
+    submit(database, queue="full")
+    looked: list[str] = []
+
+    def waits(_database: Database, lanes: list[ledger.Lane]) -> bool:
+        looked.extend(lane.queue for lane in lanes)
+        return False
+
+    monkeypatch.setattr(consumption, "waits", waits)
+    assert not Watched(database).watchdog._work_waits()
+    assert set(looked) == {"full"}

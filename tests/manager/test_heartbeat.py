@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
 
 import pytest
+from structlog.testing import capture_logs
 
 import ledger
 from database import Sql
@@ -17,7 +17,7 @@ from manager import heartbeat
 from manager.outcome import HANDED_BACK
 from models import CANCELLED, COMPLETED, PENDING, WIP
 from tests.factories import make_stale, submit
-from tests.manager.by_hand import ByHand, Unlucky, events
+from tests.manager.by_hand import ByHand, Unlucky, events, run_calling
 from tests.manager.conftest import JobType
 from tests.support import wait_until
 
@@ -26,17 +26,6 @@ AGE = Sql("UPDATE manager SET last_beat = last_beat - 60000")
 
 def row(database: Unlucky) -> ManagerRow:
     return next(m for m in ledger.managers(database) if m.id == "by-hand")
-
-
-def run_calling(
-    hand: ByHand, job_type: JobType, call: Callable[[Context], None], max_attempts: int = 3
-) -> str:
-    """Claim and run an order whose function makes this call while it runs; its id."""
-    name = job_type("tests.calls", call)
-    order_id = submit(hand.database, type=name, payload="{}", max_attempts=max_attempts)
-    hand.claimer.step()
-    assert hand.run_all() == 1
-    return order_id
 
 
 def test_a_beat_renews_the_manager_and_all_it_holds(hand: ByHand, unlucky: Unlucky) -> None:
@@ -274,17 +263,31 @@ def test_a_beat_after_the_sign_off_does_not_bring_the_manager_back(
     assert row(unlucky).state == "stopped"
 
 
-def test_progress_that_could_not_be_written_is_written_later(
-    hand: ByHand, unlucky: Unlucky, job_type: JobType
+def test_what_kept_the_beats_from_coming_through_is_told(
+    unlucky: Unlucky, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    seen = []
+    hand = ByHand(unlucky, stale_seconds=0)
+    unlucky.refused = 1
+    with capture_logs() as lines:
+        hand.heartbeat.tick()
+    reason = "refused by the test"
+    assert [(line["event"].partition(";")[0], line["reason"]) for line in lines] == [
+        ("heartbeat missed", reason),
+        ("leases can no longer be trusted", reason),
+    ]
+    hand.heartbeat.tick()
 
-    def work(context: Context) -> None:
-        context.progress(50)
-        unlucky.refused = 1
-        hand.heartbeat.report_progress()
-        hand.heartbeat.report_progress()
-        seen.append(ledger.find(unlucky, context.job_id).progress)
+    def hangs(*_given: object) -> list[LostLease]:
+        hand.watchman.tick()
+        return []
 
-    run_calling(hand, job_type, work)
-    assert seen == ['{"percent": 50}']
+    monkeypatch.setattr(heartbeat, "renew", hangs)
+    with capture_logs() as lines:
+        hand.heartbeat.tick()
+        hand.heartbeat.tick()
+        hand.watchman.tick()
+    assert [line["reason"] for line in lines if line["log_level"] == "error"] == [
+        "a heartbeat has had no answer for 0 s",
+        "a heartbeat has had no answer for 0 s",
+        "no heartbeat was sent in time: was this process stopped?",
+    ]

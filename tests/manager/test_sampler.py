@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import pickle
 
 import pytest
 
@@ -150,3 +151,24 @@ def test_an_outage_is_told_when_it_is_over(
     assert told.data["to"] - told.data["from"] == 8_000
     bench.tick()
     assert len(events(database, "database_away")) == 1
+
+
+def test_an_outage_of_days_takes_no_more_memory_than_a_short_one(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench = Bench(database)
+
+    def away(*_: object) -> None:
+        raise DatabaseAway("refused by the test")
+
+    def kept_after(ticks: int) -> int:
+        for _ in range(ticks):
+            bench.uses("m1/2", float(bench.now), bench.now)
+            with pytest.raises(DatabaseAway):
+                bench.tick()
+        return len(pickle.dumps(bench.sampler._sums))
+
+    monkeypatch.setattr(database, "read", away)
+    monkeypatch.setattr(database, "write", away)
+    before = kept_after(10)
+    assert kept_after(1_000) <= before + 100

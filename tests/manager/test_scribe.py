@@ -14,9 +14,8 @@ from manager.order_logs import STDOUT, OrderLogs, RunLog
 from manager.scribe import Scribe
 from models import COMPLETED, WIP
 from tests import factories
+from tests.ledger import evidence
 from tests.manager.by_hand import Unlucky, assignment
-
-LOCK = Sql("SELECT id FROM job_order WHERE id = :id FOR UPDATE")
 
 
 @pytest.fixture
@@ -200,6 +199,26 @@ def test_lines_that_the_database_refuses_hold_up_no_others(
     good.say("on")
     scribe.before_finish([factories.ending(good.claimed)])  # type: ignore[arg-type]
     assert good.written() == ["good", "on"]
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_of_an_order_that_is_locked_no_more_waits_than_is_kept(
+    unlucky: Unlucky, logs: OrderLogs, scribe: Scribe
+) -> None:
+    locked = Speaker(unlucky, logs)
+    lines = [f"{number:0999}" for number in range(200)]
+    with evidence.locked(unlucky, locked.row.id):
+        for _ in range(10):
+            locked.say(*lines)
+            scribe.tick()
+            waiting = scribe.before_finish([factories.ending(locked.claimed)])  # type: ignore[arg-type]
+            assert waiting == {(locked.row.id, 1)}
+        assert sum(page.size for page in scribe._pages) < 2 * MOST_BYTES
+        assert locked.written() == []
+    scribe.tick()
+    found = read_lines(unlucky, locked.row.id)
+    assert found.dropped + sum(line.stream != DROPPED for line in found.lines) == 2_000
+    assert found.lines[-1].text == lines[-1]
 
 
 def test_of_an_order_that_was_deleted_nothing_is_kept(

@@ -54,6 +54,7 @@ def look(_context: Context, seconds: float = 0) -> dict[str, Any]:
         "timeout": socket.getdefaulttimeout(),
         "loggers": [(one.name, one.level, len(one.handlers), one.disabled) for one in loggers],
         "logging": [logging.root.manager.disable, len(logging.root.filters)],
+        "records": str(logging.getLogRecordFactory()),
         "variable": VARIABLE.get(),
         "nice": os.getpriority(os.PRIO_PROCESS, 0),
         "faults": faulthandler.is_enabled(),
@@ -97,6 +98,7 @@ def _close_log() -> None:
     logging.basicConfig(force=True, level=logging.CRITICAL)
     logging.getLogger("capataz.job").handlers.clear()
     logging.disable()
+    logging.setLogRecordFactory(logging.LogRecord)
 
 
 def _replace_streams() -> None:

@@ -1,0 +1,62 @@
+import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "react";
+import { Problem, get } from "./http";
+import { type LiveState, snapshot, subscribe } from "./live";
+
+export function useLive(): LiveState {
+  return useSyncExternalStore(subscribe, snapshot);
+}
+
+export interface Resource<T> {
+  data: T | null;
+  problem: Problem | null;
+  reload: () => void;
+}
+
+/**
+ * The answer to a GET, asked again when orders move (at most every second) or every so many ms. Where
+ * the page asks by itself, what another page was just told will do; what somebody does here is seen.
+ */
+export function useResource<T>(path: string | null, everyMs = 0, onMoves = false): Resource<T> {
+  const [found, setFound] = useState<{ path: string | null; data: T | null }>({ path, data: null });
+  const [problem, setProblem] = useState<Problem | null>(null);
+  const [asked, setAsked] = useState({ times: 0, maxAge: 0 });
+  const { moves, paused } = useLive();
+  const last = useRef(0);
+  const acted = useRef(0);
+  const ask = useCallback((wanted: number) => {
+    // What others were told before something was done here must not come back after it.
+    const maxAge = Date.now() - acted.current > wanted * 1_000 ? wanted : 0;
+    setAsked(({ times }) => ({ times: times + 1, maxAge }));
+  }, []);
+  const reload = useCallback(() => {
+    acted.current = Date.now();
+    ask(0);
+  }, [ask]);
+  const maxAge = Math.max(1, Math.round(everyMs / 1000));
+  useEffect(() => {
+    if (path === null) return undefined;
+    const stop = new AbortController();
+    last.current = Date.now();
+    get<T>(path, stop.signal, asked.maxAge)
+      .then((data) => {
+        setFound({ path, data });
+        setProblem(null);
+      })
+      .catch((error: unknown) => {
+        if (!stop.signal.aborted) setProblem(error instanceof Problem ? error : new Problem(0, ""));
+      });
+    return () => stop.abort();
+  }, [path, asked]);
+  const isMissing = problem?.status === 404;
+  useEffect(() => {
+    if (!everyMs || paused || isMissing) return undefined;
+    const timer = setInterval(() => !document.hidden && ask(maxAge), everyMs);
+    return () => clearInterval(timer);
+  }, [everyMs, maxAge, paused, isMissing, ask]);
+  useEffect(() => {
+    if (!onMoves || paused || !moves) return undefined;
+    const timer = setTimeout(() => ask(1), Math.max(0, last.current + 1_000 - Date.now()));
+    return () => clearTimeout(timer);
+  }, [moves, onMoves, paused, ask]);
+  return { data: found.path === path ? found.data : null, problem, reload };
+}
