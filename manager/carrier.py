@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import socket
 from collections.abc import Callable
 
 import structlog
@@ -13,12 +11,10 @@ from manager.core import Core
 from manager.lanes import Lanes
 from manager.loop import Loop
 from manager.relay import Relay
-from manager.transports.base import Transport
+from manager.transports.choice import connect
 from manager.transports.database import Polling
 from manager.transports.post import Post
-from manager.transports.rabbitmq import RabbitMQ
 from manager.transports.source import Source
-from settings import Settings
 
 STOP_SECONDS = 5.0
 
@@ -73,7 +69,7 @@ def make_carrier(core: Core) -> Carrier:
     """What these settings ask for; nothing of it runs yet."""
     settings, database = core.settings, core.database
     polling = Polling(database, core.name, Lanes(), core.pace, settings.queues)
-    transport = make_transport(settings, core.name)
+    transport = connect(settings, f"capataz {core.name}")
     if transport is None:
         return Carrier(polling)
     post = Post(
@@ -87,11 +83,3 @@ def make_carrier(core: Core) -> Carrier:
         kept=(settings.prefetch - 1) * settings.max_workers,
     )
     return Carrier(post, post, Relay(database, core.name, transport, settings.poll_seconds))
-
-
-def make_transport(settings: Settings, name: str = "") -> Transport | None:
-    """A connection to the broker that is set, as that manager; None where none is."""
-    name = name or f"{socket.gethostname()}:{os.getpid()}"
-    if settings.transport == "rabbitmq":
-        return RabbitMQ(settings.rabbitmq_url, f"capataz {name}")
-    return None

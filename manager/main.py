@@ -13,7 +13,7 @@ from jobs import outbound, registry
 from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
-from manager.carrier import make_carrier
+from manager.carrier import Carrier, make_carrier
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
@@ -64,14 +64,6 @@ def build(settings: Settings, database: Database) -> Supervisor:
     claiming = Claiming(_claimers(core, carrier.source, roster.watching(children.run)))
     carrier.on_arrival = core.pool.on_room = claiming.wake
     watchman, watchdog = _watchers(core, claiming)
-
-    def heard(hint: str) -> None:
-        if hint == CANCEL:
-            core.heartbeat.tick()
-        else:
-            carrier.wake()
-            claiming.wake()
-
     supervisor = Supervisor(
         Parts(
             database=database,
@@ -84,7 +76,7 @@ def build(settings: Settings, database: Database) -> Supervisor:
             claiming=claiming,
             carrier=carrier,
             writing=Loop("writer", core.writer.step, nudge=core.writer.nudge),
-            listener=Listener(database, name, heard),
+            listener=Listener(database, name, _heard(core, carrier, claiming)),
             bell=bell,
             children=children,
             duties=duties(core, watchman, watchdog, children, bell, roster),
@@ -95,6 +87,17 @@ def build(settings: Settings, database: Database) -> Supervisor:
     watchman.too_many = lambda: supervisor.fail("too many hung threads: only a new process helps")
     watchdog.give_up = lambda: supervisor.fail("work waits and none is taken: a new process may")
     return supervisor
+
+
+def _heard(core: Core, carrier: Carrier, claiming: Claiming) -> Callable[[str], None]:
+    def heard(hint: str) -> None:
+        if hint == CANCEL:
+            core.heartbeat.tick()
+        else:
+            carrier.wake()
+            claiming.wake()
+
+    return heard
 
 
 def _children(core: Core) -> Children:

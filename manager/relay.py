@@ -24,7 +24,6 @@ from models import PRIORITIES
 HOLD_SECONDS = 6.0
 # How often another looks whether it is needed.
 LOOK_SECONDS = 2.0
-SAMPLE_SECONDS = 2.0
 # One that cannot reach the broker for so long lets another try, and waits so long itself.
 YIELD_SECONDS = 10.0
 AWAY_SECONDS = 0.5
@@ -70,7 +69,6 @@ class Relay:
         self._look_at = 0.0
         self._step_at = 0.0
         self._left: dict[str, Any] = {}
-        self._written: dict[str, Any] = {}
         self._sent: dict[str, dict[str, _Sent]] = {}
         self._seen: dict[str, Depth] = {}
         self._away_from: float | None = None
@@ -88,7 +86,6 @@ class Relay:
         except TransportDown as error:
             return self._away(str(error))
         self._back()
-        self._report()
         return delay
 
     def stop(self) -> None:
@@ -117,7 +114,6 @@ class Relay:
         hold = _ms(HOLD_SECONDS)
         if chores.keep(self._database, self._chore, self._manager, hold, self._left):
             self._held_until = now + HOLD_SECONDS
-            self._written = dict(self._left)
             return True
         self._held_until = 0.0
         return False
@@ -199,13 +195,6 @@ class Relay:
             self._left = {}
             self._keep(time.monotonic())
             log.info("relay: the broker is back", transport=self._transport.name)
-
-    def _report(self) -> None:
-        """Leave what was seen of the queues, if it is news."""
-        now = time.monotonic()
-        self._left = {"queues": [list(depth) for depth in self._seen.values() if _holds(depth)]}
-        if self._left != self._written and now > self._held_until - HOLD_SECONDS + SAMPLE_SECONDS:
-            self._keep(now)
 
 
 def _lost(sent: Mapping[str, _Sent], depth: Depth, now: float) -> set[str]:
