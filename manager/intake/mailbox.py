@@ -12,14 +12,13 @@ class Message:
     """A message that asks for an order, as its producer sent it.
 
     `key` is its id: what comes again with the same one is the same message. `named` is how its
-    producer names that. `deliveries` counts from 1. `handle` is the broker's own.
+    producer names that. `handle` is the broker's own.
     """
 
     body: bytes
     key: str | None
     named: str
     reply_to: str | None = None
-    deliveries: int = 1
     handle: Any = field(default=None, compare=False, repr=False)
 
 
