@@ -17,7 +17,7 @@ from urllib.parse import urlsplit
 from dotenv import dotenv_values
 
 from settings.error import SettingsError
-from settings.readers import LISTS, READERS, count
+from settings.readers import BROKERS, LISTS, READERS, count
 
 __all__ = ["ROOT", "VARIABLES", "VERSION", "Settings", "SettingsError", "web_processes"]
 
@@ -33,6 +33,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     transport: str = "database"
+    rabbitmq_url: str = ""
+    nats_url: str = ""
+    prefetch: int = 1
     min_workers: int = 1
     max_workers: int = 8
     queues: tuple[str, ...] = ()
@@ -64,6 +67,9 @@ class Settings:
                 k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None
             } | env
         _refuse_unknown(env)
+        for name, other in ALSO.items():
+            if not _given(env, name) and env.get(other, "").strip():
+                env[VARIABLES[name]] = env[other]
         values = {f.name: READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
         settings = cls(**values)
         settings._check(env)
@@ -86,6 +92,12 @@ class Settings:
             raise SettingsError(
                 "CAPATAZ_AUTH: none cannot be combined with another way; give one or the other"
             )
+        if self.transport in BROKERS and not self.broker_url:
+            variable, example = BROKERS[self.transport]
+            raise SettingsError(
+                f"CAPATAZ_TRANSPORT is {self.transport}, but {variable} does not say where that "
+                f"is: set it, for example to {example}"
+            )
         if self.is_sqlite and env.get("DYNO"):
             raise SettingsError(
                 "DATABASE_URL is SQLite, but this is a Heroku dyno (DYNO is set), whose disk is "
@@ -96,6 +108,11 @@ class Settings:
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite:")
 
+    @property
+    def broker_url(self) -> str:
+        """Where the broker of the transport is; empty without one."""
+        return {"rabbitmq": self.rabbitmq_url, "nats": self.nats_url}.get(self.transport, "")
+
     def shown(self) -> dict[str, str]:
         """Every setting under its variable's name, passwords in URLs hidden, for people to read."""
         shown = {VARIABLES[f.name]: _shown(getattr(self, f.name)) for f in fields(self)}
@@ -104,15 +121,14 @@ class Settings:
         return shown
 
 
+# Named as everybody else names them.
+_COMMON = ("database_url", "host", "port", "rabbitmq_url", "nats_url")
 VARIABLES = {
-    "database_url": "DATABASE_URL",
-    "host": "HOST",
-    "port": "PORT",
-} | {
-    f.name: f"CAPATAZ_{f.name.upper()}"
+    f.name: f.name.upper() if f.name in _COMMON else f"CAPATAZ_{f.name.upper()}"
     for f in fields(Settings)
-    if f.name not in ("database_url", "host", "port")
 }
+# Another name by which a provider gives the same.
+ALSO = {"rabbitmq_url": "CLOUDAMQP_URL"}
 
 
 def _given(env: Mapping[str, str], name: str) -> bool:
@@ -127,9 +143,11 @@ def _shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = str(value)
-    parts = urlsplit(text) if "://" in text else None
-    if parts is not None and parts.password:
-        text = text.replace(f":{parts.password}@", ":***@")
+    # One URL, which may have a comma in its password, or several with commas between them.
+    for one in (text, *text.split(",")) if "://" in text else ():
+        password = urlsplit(one).password
+        if password:
+            text = text.replace(f":{password}@", ":***@")
     return re.sub(r"(?i)([?&](?:ssl)?password=)[^&#]*", r"\1***", text)
 
 

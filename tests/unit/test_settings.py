@@ -114,6 +114,12 @@ def test_seconds_may_be_fractions() -> None:
         ("CAPATAZ_GRACE_SECONDS", "-0.1"),
         ("CAPATAZ_RETENTION_HOURS", "0"),
         ("CAPATAZ_TRANSPORT", "pigeon"),
+        ("CAPATAZ_PREFETCH", "0"),
+        ("RABBITMQ_URL", "localhost"),
+        ("RABBITMQ_URL", "http://localhost"),
+        ("RABBITMQ_URL", "amqp://"),
+        ("RABBITMQ_URL", "amqp://host:port"),
+        ("NATS_URL", "nats://one,two"),
         ("CAPATAZ_LOG_FORMAT", "xml"),
         ("CAPATAZ_AUTH", "password"),
         ("DATABASE_URL", "mysql://localhost/x"),
@@ -190,6 +196,36 @@ def test_a_name_like_no_other_is_answered_with_all() -> None:
     assert "did you mean" in text or all(name in text for name in VARIABLES.values())
 
 
+@pytest.mark.parametrize(
+    ("transport", "variable", "url"),
+    [
+        ("rabbitmq", "RABBITMQ_URL", "amqps://u:secret@host:5671/%2F"),
+        ("rabbitmq", "CLOUDAMQP_URL", "amqp://u:secret@host/u"),
+        ("nats", "NATS_URL", "nats://u:secret@one:4222,nats://u:secret@two:4222"),
+    ],
+)
+def test_a_broker_is_chosen_and_must_be_known(transport: str, variable: str, url: str) -> None:
+    text = refusal(CAPATAZ_TRANSPORT=transport)
+    assert f"CAPATAZ_TRANSPORT is {transport}" in text
+    assert variable.replace("CLOUDAMQP", "RABBITMQ") in text
+    settings = read(**{"CAPATAZ_TRANSPORT": transport, variable: url})
+    assert settings.broker_url == url
+    assert "secret" not in str(settings.shown())
+    unused = read(**{variable: url})
+    assert (unused.transport, unused.broker_url) == ("database", "")
+
+
+def test_the_plain_name_of_a_broker_wins_over_that_of_a_provider() -> None:
+    settings = read(RABBITMQ_URL="amqp://mine", CLOUDAMQP_URL="amqp://theirs")
+    assert settings.rabbitmq_url == "amqp://mine"
+    assert "CLOUDAMQP_URL" in refusal(CLOUDAMQP_URL="theirs")
+
+
+def test_a_password_with_a_comma_is_hidden_too() -> None:
+    shown = read(DATABASE_URL="postgresql://u:one,two@host/x").shown()
+    assert shown["DATABASE_URL"] == "postgresql://u:***@host/x"
+
+
 def test_names_of_others_are_none_of_our_business() -> None:
     assert read(PATH="/bin", HOME="/root", OTHER_CAPATAZ_X="1") == Settings()
 
@@ -243,7 +279,7 @@ def test_all_are_shown_under_their_names() -> None:
     assert shown["CAPATAZ_QUEUES"] == "a,b"
     assert shown["CAPATAZ_POLL_SECONDS"] == "0.5"
     assert shown["PORT"] == "8000"
-    assert all(re.fullmatch(r"DATABASE_URL|HOST|PORT|CAPATAZ_[A-Z_]+", name) for name in shown)
+    assert all(re.fullmatch(r"(DATABASE|RABBITMQ|NATS)_URL|HOST|PORT|CAPATAZ_[A-Z_]+", name) for name in shown)
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
