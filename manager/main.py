@@ -13,6 +13,7 @@ from jobs import outbound, registry
 from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
+from manager.brokers import Post, make_transport
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
@@ -69,6 +70,8 @@ def build(settings: Settings, database: Database) -> Supervisor:
         else:
             claiming.wake()
 
+    transport = make_transport(settings, name)
+    post = Post(core, bell, transport)
     supervisor = Supervisor(
         Parts(
             database=database,
@@ -83,7 +86,11 @@ def build(settings: Settings, database: Database) -> Supervisor:
             listener=Listener(database, name, heard),
             bell=bell,
             children=children,
-            duties=duties(core, watchman, watchdog, children, bell, roster),
+            duties=(
+                *duties(core, watchman, watchdog, children, bell, roster),
+                *post.duties,
+            ),
+            leave_broker=post.close,
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )

@@ -57,14 +57,17 @@ class Intake:
         self._not_before = 0.0
         self._failures: Counter[str] = Counter()
         self._is_away = False
+        self._closed = False
 
     def tick(self) -> None:
         """Take what is there, and wait nearly a second for more. Raises `DatabaseAway`."""
         until = time.monotonic() + self._wait_seconds
-        while self._not_before <= time.monotonic() < until:
+        while self._not_before <= time.monotonic() < until and not self._closed:
             try:
                 self._step(max(0.0, until - time.monotonic()))
             except TransportDown as error:
+                if self._closed:
+                    return
                 self._not_before = time.monotonic() + self._away_seconds
                 if not self._is_away:
                     log.warning("the broker is away: no orders arrive by it", reason=str(error))
@@ -76,6 +79,7 @@ class Intake:
 
     def close(self) -> None:
         """Leave the broker."""
+        self._closed = True
         self._mailbox.close()
 
     def _step(self, seconds: float) -> None:

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ledger.broker_sight import QueueLoad
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
@@ -61,6 +63,9 @@ class Mailbox(Protocol):
 
     def later(self, messages: Sequence[Message], seconds: float) -> None:
         """They are to come again, not before so many seconds."""
+
+    def look(self) -> tuple[QueueLoad, QueueLoad]:
+        """What waits to become orders, and what made none."""
 
     def close(self) -> None:
         """Leave the broker; what was received and not decided comes again. Safe twice."""

@@ -279,7 +279,10 @@ def test_all_are_shown_under_their_names() -> None:
     assert shown["CAPATAZ_QUEUES"] == "a,b"
     assert shown["CAPATAZ_POLL_SECONDS"] == "0.5"
     assert shown["PORT"] == "8000"
-    assert all(re.fullmatch(r"(DATABASE|RABBITMQ|NATS)_URL|HOST|PORT|CAPATAZ_[A-Z_]+", name) for name in shown)
+    assert all(
+        re.fullmatch(r"(DATABASE|RABBITMQ|NATS)_URL|HOST|PORT|CAPATAZ_[A-Z_]+", name)
+        for name in shown
+    )
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:
