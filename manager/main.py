@@ -13,6 +13,7 @@ from jobs import outbound, registry
 from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
+from manager.brokers import Post, make_transport
 from manager.carrier import Carrier, make_carrier
 from manager.children import Children
 from manager.claimer import Claimer
@@ -60,7 +61,8 @@ def build(settings: Settings, database: Database) -> Supervisor:
     lifeline.changed = core.heartbeat.tick
     heartbeat, children = core.heartbeat, _children(core)
     roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
-    carrier = make_carrier(core)
+    transport = make_transport(settings, name)
+    carrier, post = make_carrier(core, transport), Post(core, bell, transport)
     claiming = Claiming(_claimers(core, carrier.source, roster.watching(children.run)))
     carrier.on_arrival = core.pool.on_room = claiming.wake
     watchman, watchdog = _watchers(core, claiming)
@@ -79,7 +81,11 @@ def build(settings: Settings, database: Database) -> Supervisor:
             listener=Listener(database, name, _heard(core, carrier, claiming)),
             bell=bell,
             children=children,
-            duties=duties(core, watchman, watchdog, children, bell, roster),
+            duties=(
+                *duties(core, watchman, watchdog, children, bell, roster),
+                *post.duties,
+            ),
+            leave_broker=post.close,
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )

@@ -105,8 +105,11 @@ class Post:
             back = [self._box.pop() for _ in range(len(self._box) - self._kept)]
         self._give_back(back)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Receive no more; what was received and not claimed goes back. Safe twice."""
+    def close(self) -> None:
+        """Receive no more; what was received and not claimed goes back. Safe twice.
+
+        Its thread ends when the receiving under way does, at the latest with the transport.
+        """
         with self._changed:
             self._closed = True
             self._wanted = 0
@@ -114,9 +117,6 @@ class Post:
             self._box.clear()
             self._changed.notify_all()
         self._give_back(back)
-        self._transport.close()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
 
     def _claim(self, deliveries: Sequence[Delivery], free: int, ahead: int) -> list[Claimed]:
         poison = [one for one in deliveries if one.id is None]

@@ -7,7 +7,7 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -102,7 +102,8 @@ class RabbitServer:
     def close(self) -> None:
         """End it, however it is, and remove all that it wrote. Safe twice."""
         for process in self._processes():
-            process.kill()
+            with suppress(psutil.NoSuchProcess):
+                process.kill()
         self._home.close()
 
     def _begin(self, *command: str) -> None:
