@@ -2,34 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 from database import Database
-from ledger.broker_sight import BrokerLook, keep_look, last_look
-from manager.transports.base import TransportDown
+from ledger import queues
+from ledger.broker_sight import BrokerLook, QueueLoad, keep_look, last_look
+from manager.intake.mailbox import Mailbox
+from manager.transports.base import Transport, TransportDown
+from models import ALL_QUEUES
 
 TICK_SECONDS = 1.0
+# The first by name; a broker is asked for each of them.
+MOST_QUEUES = 100
 
 
 class Observer:
     """One manager's look serves all: who comes after it within moments has nothing to do."""
 
     def __init__(
-        self, database: Database, manager: str, broker: str, look: Callable[[], BrokerLook]
+        self, database: Database, manager: str, transport: Transport, mailbox: Mailbox
     ) -> None:
-        """`look` asks the broker of that name, and raises `TransportDown`."""
         self._database = database
         self._manager = manager
-        self._broker = broker
-        self._look = look
+        self._transport = transport
+        self._mailbox = mailbox
 
     def tick(self) -> None:
         """Look when it is due. Raises `DatabaseAway`."""
-        last, is_due = last_look(self._database, self._broker)
+        last, is_due = last_look(self._database, self._transport.name)
         if not is_due:
             return
         try:
             seen = self._look()
         except TransportDown as error:
             seen = BrokerLook(away=str(error))
-        keep_look(self._database, self._broker, self._manager, last, seen)
+        keep_look(self._database, self._transport.name, self._manager, last, seen)
+
+    def _look(self) -> BrokerLook:
+        names = [row.name for row in queues(self._database) if row.name != ALL_QUEUES]
+        depths = self._transport.depths(names[:MOST_QUEUES])
+        submitted, refused = self._mailbox.look()
+        return BrokerLook([QueueLoad(*depth) for depth in depths], submitted, refused)

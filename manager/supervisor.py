@@ -92,6 +92,7 @@ class Parts:
     duties: tuple[Duty, ...]
     queues: tuple[str, ...]
     grace_seconds: float
+    leave_broker: Callable[[], None] = lambda: None
 
 
 class Supervisor:
@@ -210,6 +211,7 @@ class Supervisor:
                 parts.listener.close()
                 # From here on others may take what is left.
                 parts.lifeline.close()
+                parts.leave_broker()
                 # Duties under way still have connections.
                 if self._scheduler.running:
                     self._scheduler.shutdown(wait=True)

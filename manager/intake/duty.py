@@ -7,6 +7,7 @@ told only after the commit: what comes again, for whatever reason, finds its ord
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 
 import structlog
@@ -25,7 +26,8 @@ WAIT_SECONDS = 0.8
 BATCH = 200
 AWAY_SECONDS = 2.0
 # A message that the database would not take so often, for no reason that anybody knows.
-MOST_DELIVERIES = 5
+MOST_FAILURES = 5
+MOST_REMEMBERED = 10_000
 
 log = structlog.get_logger("capataz.manager")
 
@@ -53,15 +55,19 @@ class Intake:
         self._wait_seconds = wait_seconds
         self._away_seconds = away_seconds
         self._not_before = 0.0
+        self._failures: Counter[str] = Counter()
         self._is_away = False
+        self._closed = False
 
     def tick(self) -> None:
         """Take what is there, and wait nearly a second for more. Raises `DatabaseAway`."""
         until = time.monotonic() + self._wait_seconds
-        while self._not_before <= time.monotonic() < until:
+        while self._not_before <= time.monotonic() < until and not self._closed:
             try:
                 self._step(max(0.0, until - time.monotonic()))
             except TransportDown as error:
+                if self._closed:
+                    return
                 self._not_before = time.monotonic() + self._away_seconds
                 if not self._is_away:
                     log.warning("the broker is away: no orders arrive by it", reason=str(error))
@@ -73,6 +79,7 @@ class Intake:
 
     def close(self) -> None:
         """Leave the broker."""
+        self._closed = True
         self._mailbox.close()
 
     def _step(self, seconds: float) -> None:
@@ -116,9 +123,14 @@ class Intake:
 
     def _failed(self, message: Message, error: Exception) -> list[tuple[Message, Refusal]]:
         log.exception("a message could not be made an order", message=message.key)
-        if message.deliveries < MOST_DELIVERIES:
+        key = message.key or ""
+        if len(self._failures) > MOST_REMEMBERED:
+            self._failures.clear()
+        self._failures[key] += 1
+        if self._failures[key] < MOST_FAILURES:
             self._mailbox.later([message], self._away_seconds)
             return []
+        del self._failures[key]
         told = f"The order could not be stored: {type(error).__name__}; the manager's log has more."
         return [(message, Refusal(told))]
 

@@ -6,20 +6,21 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+from ledger.broker_sight import QueueLoad
+
 
 @dataclass(frozen=True, slots=True)
 class Message:
     """A message that asks for an order, as its producer sent it.
 
     `key` is its id: what comes again with the same one is the same message. `named` is how its
-    producer names that. `deliveries` counts from 1. `handle` is the broker's own.
+    producer names that. `handle` is the broker's own.
     """
 
     body: bytes
     key: str | None
     named: str
     reply_to: str | None = None
-    deliveries: int = 1
     handle: Any = field(default=None, compare=False, repr=False)
 
 
@@ -62,6 +63,9 @@ class Mailbox(Protocol):
 
     def later(self, messages: Sequence[Message], seconds: float) -> None:
         """They are to come again, not before so many seconds."""
+
+    def look(self) -> tuple[QueueLoad, QueueLoad]:
+        """What waits to become orders, and what made none."""
 
     def close(self) -> None:
         """Leave the broker; what was received and not decided comes again. Safe twice."""

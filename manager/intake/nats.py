@@ -148,6 +148,5 @@ def _message(one: Msg) -> Message:
         headers.get(MESSAGE_ID, place),
         MESSAGE_ID,
         headers.get(REPLY_TO),
-        metadata.num_delivered,
         one,
     )

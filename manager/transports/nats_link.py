@@ -10,6 +10,7 @@ import json
 import threading
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
+from urllib.parse import unquote, urlsplit
 
 import nats.errors
 from nats.aio.client import Client
@@ -101,8 +102,11 @@ class NatsLink:
 
     async def _connect(self) -> None:
         # For ever, and by itself: whoever calls meanwhile is told that it is away.
+        servers, user, password = _servers(self._url)
         await self.client.connect(
-            [one.strip() for one in self._url.split(",")],
+            servers,
+            user=user,
+            password=password,
             name=self._name,
             allow_reconnect=True,
             max_reconnect_attempts=-1,
@@ -219,6 +223,18 @@ def _run(loop: asyncio.AbstractEventLoop) -> None:
         loop.run_forever()
     finally:
         loop.close()
+
+
+def _servers(urls: str) -> tuple[list[str], str | None, str | None]:
+    """The servers that a setting names, with commas between them, and who we are there, as the
+    first URL says it: the client takes what is written with %2F for a password as it is."""
+    servers = [one.strip() for one in urls.split(",")]
+    first = urlsplit(servers[0])
+    if first.username is None or first.password is None:
+        return servers, None, None
+    plain = [urlsplit(one) for one in servers]
+    bare = [one._replace(netloc=one.netloc.rpartition("@")[2]).geturl() for one in plain]
+    return bare, unquote(first.username), unquote(first.password)
 
 
 def _text(error: BaseException) -> str:

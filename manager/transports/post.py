@@ -70,11 +70,13 @@ class Post:
         self._look_at = 0.0
         self._quiet_since: float | None = None
         self._short_until = 0.0
+        # Whether it brings nothing although there is something.
+        self._is_idle = False
         self._closed = False
         self._said_away = False
         self.is_up = False
         """Whether the broker answered when it was last asked."""
-        self.received = self.dropped = 0
+        self.received = self.dropped = self.found = 0
         self.woken: Callable[[], None] = lambda: None
         """Called when something has arrived, or when the broker is found to be away."""
         self._thread = threading.Thread(target=self._run, name="post", daemon=True)
@@ -91,7 +93,7 @@ class Post:
             ahead = 0
         deliveries = self._collect(free + ahead)
         if not deliveries:
-            return self._polling.take(free, ahead) if self._was_quiet(free) else []
+            return self._look(free, ahead) if self._was_quiet(free) else []
         claimed = self._claim(deliveries, free, ahead)
         self._want(max(0, free + ahead - len(claimed)))
         return claimed
@@ -103,8 +105,11 @@ class Post:
             back = [self._box.pop() for _ in range(len(self._box) - self._kept)]
         self._give_back(back)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Receive no more; what was received and not claimed goes back. Safe twice."""
+    def close(self) -> None:
+        """Receive no more; what was received and not claimed goes back. Safe twice.
+
+        Its thread ends when the receiving under way does, at the latest with the transport.
+        """
         with self._changed:
             self._closed = True
             self._wanted = 0
@@ -112,9 +117,6 @@ class Post:
             self._box.clear()
             self._changed.notify_all()
         self._give_back(back)
-        self._transport.close()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
 
     def _claim(self, deliveries: Sequence[Delivery], free: int, ahead: int) -> list[Claimed]:
         poison = [one for one in deliveries if one.id is None]
@@ -142,12 +144,22 @@ class Post:
         self.dropped += len(done) - len(taken.claimed)
         return taken.claimed
 
+    def _look(self, free: int, ahead: int) -> list[Claimed]:
+        """What the broker should have brought. There may be more of it, so long as it brings
+        nothing."""
+        claimed = self._polling.take(free, ahead)
+        self.found += len(claimed)
+        self._is_idle = len(claimed) >= free
+        self._want(max(0, free + ahead - len(claimed)))
+        return claimed
+
     def _collect(self, most: int) -> list[Delivery]:
         """What has arrived, at most so many; the rest is wanted."""
         with self._changed:
             found = [self._box.popleft() for _ in range(min(most, len(self._box)))]
             if found:
                 self._quiet_since = None
+                self._is_idle = False
         if not found:
             self._want(most)
         return found
@@ -162,7 +174,9 @@ class Post:
     def _was_quiet(self, free: int) -> bool:
         """Whether a worker was free for so long, and nothing came, that it should look itself."""
         now = time.monotonic()
-        if not free or self._quiet_since is None or now - self._quiet_since < self._quiet_seconds:
+        if not free or self._quiet_since is None:
+            return False
+        if now - self._quiet_since < self._quiet_seconds and not self._is_idle:
             return False
         self._quiet_since = now
         return True

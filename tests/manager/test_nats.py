@@ -14,7 +14,7 @@ from manager.transports.base import Delivery, Parcel, TransportDown
 from manager.transports.nats import STREAM, NatsTransport
 from manager.transports.nats_aside import REFUSED_STREAM, SUBJECT
 from manager.transports.nats_link import NatsLink
-from tests.manager.mail import Producer
+from tests.intake.producers import NatsProducer
 from tests.servers.nats import Nats
 from tests.support import wait_until
 
@@ -162,9 +162,9 @@ def test_what_is_no_id_is_put_aside(make: Make, nats: Nats) -> None:
     got = transport.receive(["a"], 10, 0.1)
     assert [one.id for one in got] == [None] * 5
     transport.refuse(got)
-    with Producer(nats.url) as stranger:
+    with NatsProducer(nats.url) as stranger:
         assert stranger.waiting(STREAM) == 0
-        headers, body = stranger.refused()
+        headers, body = stranger.put_aside()
         assert stranger.waiting(REFUSED_STREAM) == 5
     assert (headers[SUBJECT], body) == ("capataz.orders.2.a", b'{"id": "nobody"}')
 
