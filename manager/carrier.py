@@ -11,6 +11,7 @@ from manager.core import Core
 from manager.lanes import Lanes
 from manager.loop import Loop
 from manager.relay import Relay
+from manager.transports.base import Transport
 from manager.transports.database import Polling
 from manager.transports.post import Post
 from manager.transports.source import Source
