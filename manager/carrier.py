@@ -11,7 +11,6 @@ from manager.core import Core
 from manager.lanes import Lanes
 from manager.loop import Loop
 from manager.relay import Relay
-from manager.transports.base import Transport
 from manager.transports.database import Polling
 from manager.transports.post import Post
 from manager.transports.source import Source
