@@ -96,7 +96,8 @@ class RabbitLink:
 
     def call(self, work: Callable[[], Coroutine[Any, Any, T]], seconds: float = CALL_SECONDS) -> T:
         """Do `work` on the loop and wait for it, at most so long. Raises `TransportDown`."""
-        running = asyncio.run_coroutine_threadsafe(self._guarded(work, seconds), self._started())
+        loop = self._started()
+        running = asyncio.run_coroutine_threadsafe(self._guarded(work, seconds), loop)
         try:
             return running.result(seconds + CONNECT_SECONDS + SLACK_SECONDS)
         except TransportDown:
