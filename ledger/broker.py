@@ -1,44 +1,29 @@
-"""What is known of a broker: whether it is there, and what its queues hold, as the relay last saw.
-
-It lies with the chore of the relay, whose holder writes it; nobody else need talk to the broker.
-"""
+"""Outages of brokers, told by the relay: since when one lasts lies with the relay's chore."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from typing import NamedTuple
 
 from database import Database, Sql, Transaction
 from ledger.record import note
 
 CHORE = "relay:"
-# A relay that has written nothing for so long tells nothing about now.
+# A chore that nobody has for so long tells nothing about now.
 FRESH_MS = 30_000
 
 SEEN = Sql(f"""
     SELECT name, data, {{now}} FROM chore
     WHERE name LIKE '{CHORE}%' AND due_on > {{now}} - {FRESH_MS} AND data IS NOT NULL
-    ORDER BY due_on DESC LIMIT 1""")
+    ORDER BY name""")
 NOW = Sql("SELECT {now}")
 
 
-class BrokerQueue(NamedTuple):
-    """One queue of the broker; None is what it does not tell."""
-
-    queue: str
-    depth: int
-    unacknowledged: int | None
-    redelivered: int | None
-    consumers: int
-
-
-class BrokerSight(NamedTuple):
-    """A broker; `away_since` (ms) is None while it is there."""
+class BrokerOutage(NamedTuple):
+    """A broker that is away, since when (ms), as of `now`."""
 
     name: str
-    away_since: int | None
-    queues: Sequence[BrokerQueue]
+    since: int
     now: int
 
 
@@ -47,13 +32,14 @@ def chore_of(transport: str) -> str:
     return CHORE + transport
 
 
-def watch_broker(database: Database) -> BrokerSight | None:
-    """What the relay has seen last, None where there is none. Raises `DatabaseAway`."""
-    for name, data, now in database.read(SEEN):
-        seen = json.loads(data)
-        queues = [BrokerQueue(*row) for row in seen.get("queues", ())]
-        return BrokerSight(name.removeprefix(CHORE), seen.get("away_since"), queues, now)
-    return None
+def broker_outages(database: Database) -> list[BrokerOutage]:
+    """The brokers that are away just now. Raises `DatabaseAway`."""
+    found = [(name, json.loads(data), now) for name, data, now in database.read(SEEN)]
+    return [
+        BrokerOutage(name.removeprefix(CHORE), left["away_since"], now)
+        for name, left, now in found
+        if "away_since" in left
+    ]
 
 
 def note_broker_away(database: Database, manager: str, transport: str, reason: str) -> int:

@@ -12,7 +12,6 @@ from manager.lanes import Lanes
 from manager.loop import Loop
 from manager.relay import Relay
 from manager.transports.base import Transport
-from manager.transports.choice import connect
 from manager.transports.database import Polling
 from manager.transports.post import Post
 from manager.transports.source import Source
@@ -32,11 +31,6 @@ class Carrier:
         self._post = post
         self._relay = relay
         self._relaying = Loop("relay", relay.step) if relay is not None else None
-
-    @property
-    def transport(self) -> Transport | None:
-        """The broker's, None without one."""
-        return None if self._post is None else self._post.transport
 
     @property
     def on_arrival(self) -> Callable[[], None] | None:
@@ -68,14 +62,13 @@ class Carrier:
             except DatabaseAway as error:
                 log.debug("the relay was not handed over", reason=str(error))
         if self._post is not None:
-            self._post.close(STOP_SECONDS)
+            self._post.close()
 
 
-def make_carrier(core: Core) -> Carrier:
-    """What these settings ask for; nothing of it runs yet."""
+def make_carrier(core: Core, transport: Transport | None) -> Carrier:
+    """What carries by that transport, or by none but the database; nothing of it runs yet."""
     settings, database = core.settings, core.database
     polling = Polling(database, core.name, Lanes(), core.pace, settings.queues)
-    transport = connect(settings, f"capataz {core.name}")
     if transport is None:
         return Carrier(polling)
     post = Post(

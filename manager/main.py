@@ -13,7 +13,8 @@ from jobs import outbound, registry
 from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
-from manager.carrier import make_carrier
+from manager.brokers import Post, make_transport
+from manager.carrier import Carrier, make_carrier
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
@@ -22,7 +23,6 @@ from manager.core import Core, make_core
 from manager.duties import duties
 from manager.executor import Executor, run
 from manager.loop import Loop
-from manager.mail import Mail
 from manager.outcome import Outcome
 from manager.roster import Roster
 from manager.supervisor import Parts, Supervisor
@@ -61,19 +61,11 @@ def build(settings: Settings, database: Database) -> Supervisor:
     lifeline.changed = core.heartbeat.tick
     heartbeat, children = core.heartbeat, _children(core)
     roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
-    carrier = make_carrier(core)
+    transport = make_transport(settings, name)
+    carrier, post = make_carrier(core, transport), Post(core, bell, transport)
     claiming = Claiming(_claimers(core, carrier.source, roster.watching(children.run)))
     carrier.on_arrival = core.pool.on_room = claiming.wake
     watchman, watchdog = _watchers(core, claiming)
-
-    def heard(hint: str) -> None:
-        if hint == CANCEL:
-            core.heartbeat.tick()
-        else:
-            carrier.wake()
-            claiming.wake()
-
-    mail = Mail(core, bell, carrier.transport)
     supervisor = Supervisor(
         Parts(
             database=database,
@@ -86,14 +78,14 @@ def build(settings: Settings, database: Database) -> Supervisor:
             claiming=claiming,
             carrier=carrier,
             writing=Loop("writer", core.writer.step, nudge=core.writer.nudge),
-            listener=Listener(database, name, heard),
+            listener=Listener(database, name, _heard(core, carrier, claiming)),
             bell=bell,
             children=children,
             duties=(
                 *duties(core, watchman, watchdog, children, bell, roster),
-                *mail.duties,
+                *post.duties,
             ),
-            leave_broker=mail.close,
+            leave_broker=post.close,
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )
@@ -101,6 +93,17 @@ def build(settings: Settings, database: Database) -> Supervisor:
     watchman.too_many = lambda: supervisor.fail("too many hung threads: only a new process helps")
     watchdog.give_up = lambda: supervisor.fail("work waits and none is taken: a new process may")
     return supervisor
+
+
+def _heard(core: Core, carrier: Carrier, claiming: Claiming) -> Callable[[str], None]:
+    def heard(hint: str) -> None:
+        if hint == CANCEL:
+            core.heartbeat.tick()
+        else:
+            carrier.wake()
+            claiming.wake()
+
+    return heard
 
 
 def _children(core: Core) -> Children:

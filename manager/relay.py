@@ -24,11 +24,13 @@ from models import PRIORITIES
 HOLD_SECONDS = 6.0
 # How often another looks whether it is needed.
 LOOK_SECONDS = 2.0
-SAMPLE_SECONDS = 2.0
 # One that cannot reach the broker for so long lets another try, and waits so long itself.
 YIELD_SECONDS = 10.0
-AWAY_SECONDS = 0.5
+AWAY_SECONDS = 0.25
+# A shorter one was a connection that broke, and is none.
+LEAST_OUTAGE_SECONDS = 0.5
 
+FIRST_QUEUE = "default"
 WINDOW = 1_000
 # What comes late and is urgent goes beside a window that is full already.
 MOST = 3 * WINDOW
@@ -70,9 +72,7 @@ class Relay:
         self._look_at = 0.0
         self._step_at = 0.0
         self._left: dict[str, Any] = {}
-        self._written: dict[str, Any] = {}
         self._sent: dict[str, dict[str, _Sent]] = {}
-        self._seen: dict[str, Depth] = {}
         self._away_from: float | None = None
 
     def step(self) -> float:
@@ -88,7 +88,6 @@ class Relay:
         except TransportDown as error:
             return self._away(str(error))
         self._back()
-        self._report()
         return delay
 
     def stop(self) -> None:
@@ -117,28 +116,21 @@ class Relay:
         hold = _ms(HOLD_SECONDS)
         if chores.keep(self._database, self._chore, self._manager, hold, self._left):
             self._held_until = now + HOLD_SECONDS
-            self._written = dict(self._left)
             return True
         self._held_until = 0.0
         return False
 
     def _top_up(self) -> float:
         waiting = waiting_queues(self._database)
-        looked = sorted({*waiting, *self._seen})
-        # Before the database is asked: what is taken meanwhile must not look lost.
-        self._seen = {depth.queue: depth for depth in self._transport.depths(looked)}
-        gone = [name for name in self._seen if name not in waiting and not _holds(self._seen[name])]
-        for name in gone:
-            self._sent.pop(name, None)
-            if len(self._seen) > BATCH:
-                del self._seen[name]
-        delay = self._poll_seconds
-        for queue in waiting:
-            delay = min(delay, self._top_up_queue(queue, self._seen[queue]))
-        return delay
+        # Before the database is asked: what is taken meanwhile must not look lost. And when there
+        # is nothing to do, whether it is there.
+        depths = self._transport.depths(waiting or [FIRST_QUEUE])
+        self._sent = {queue: sent for queue, sent in self._sent.items() if queue in waiting}
+        delays = [self._top_up_queue(depth) for depth in depths if depth.queue in waiting]
+        return min(delays, default=self._poll_seconds)
 
-    def _top_up_queue(self, queue: str, depth: Depth) -> float:
-        now = time.monotonic()
+    def _top_up_queue(self, depth: Depth) -> float:
+        queue, now = depth.queue, time.monotonic()
         before = self._sent.get(queue, {})
         walk = self._walk(queue)
         sent = {parcel.id: before[parcel.id] for parcel in walk if parcel.id in before}
@@ -157,35 +149,38 @@ class Relay:
         return BUSY_SECONDS if parcels or len(sent) < len(before) else FULL_SECONDS
 
     def _walk(self, queue: str) -> list[Parcel]:
-        """What is due, in claim order, at most a window; what waits too long is sent as if it were
-        urgent, but only a part of them."""
+        """What is due, in claim order, about a window of it. Behind more urgent orders, a part of
+        those that wait too long goes as if it were urgent."""
         urgent = min(PRIORITIES.values())
-        most = WINDOW // OVERDUE_PART // len(BOUNDS_MS)
-        late = {
-            one: Parcel(one, queue, urgent)
-            for priority, bound in BOUNDS_MS.items()
-            for one in due(self._database, Lane(queue, priority, bound), most)
-        }
         walk: list[Parcel] = []
+        late: list[Parcel] = []
         for priority in sorted(PRIORITIES.values()):
+            if walk and priority in BOUNDS_MS:
+                lane, most = Lane(queue, priority, BOUNDS_MS[priority]), WINDOW // OVERDUE_PART // 2
+                late += [Parcel(one, queue, urgent) for one in due(self._database, lane, most)]
             if len(walk) < WINDOW:
-                ids = due(self._database, Lane(queue, priority), WINDOW - len(walk))
-                walk += [Parcel(one, queue, priority) for one in ids if one not in late]
-        for nth, parcel in enumerate(late.values(), 1):
+                found = due(self._database, Lane(queue, priority), WINDOW - len(walk))
+                walk += [Parcel(one, queue, priority) for one in found]
+        is_late = {parcel.id for parcel in late}
+        walk = [parcel for parcel in walk if parcel.id not in is_late]
+        for nth, parcel in enumerate(late, 1):
             walk.insert(nth * OVERDUE_PART - 1, parcel)
         return walk
 
     def _away(self, reason: str) -> float:
         now = time.monotonic()
         self._sent.clear()
-        self._seen.clear()
         if self._away_from is None:
             self._away_from = now
+        if now - self._away_from < LEAST_OUTAGE_SECONDS:
+            return AWAY_SECONDS
         if self._left.get("away_since") is None:
             since = note_broker_away(self._database, self._manager, self._transport.name, reason)
             self._left = {"away_since": since}
             self._keep(now)
-            log.error("relay: the broker is away", transport=self._transport.name, reason=reason)
+            log.warning(
+                "the relay cannot reach the broker", transport=self._transport.name, reason=reason
+            )
         elif now - self._away_from > YIELD_SECONDS:
             self.stop()
             self._look_at = now + LOOK_SECONDS
@@ -198,14 +193,7 @@ class Relay:
             note_broker_back(self._database, self._manager, self._transport.name, since)
             self._left = {}
             self._keep(time.monotonic())
-            log.info("relay: the broker is back", transport=self._transport.name)
-
-    def _report(self) -> None:
-        """Leave what was seen of the queues, if it is news."""
-        now = time.monotonic()
-        self._left = {"queues": [list(depth) for depth in self._seen.values() if _holds(depth)]}
-        if self._left != self._written and now > self._held_until - HOLD_SECONDS + SAMPLE_SECONDS:
-            self._keep(now)
+            log.info("the relay reaches the broker again", transport=self._transport.name)
 
 
 def _lost(sent: Mapping[str, _Sent], depth: Depth, now: float) -> set[str]:
@@ -221,10 +209,6 @@ def _lost(sent: Mapping[str, _Sent], depth: Depth, now: float) -> set[str]:
 
 def _older(some: Iterable[str], sent: Mapping[str, _Sent], now: float) -> set[str]:
     return {one for one in some if now - sent[one].at > REPEAT_SECONDS}
-
-
-def _holds(depth: Depth) -> bool:
-    return bool(depth.ready or depth.unacked or depth.redelivered or depth.consumers)
 
 
 def _ms(seconds: float) -> int:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import shutil
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
 
 import psutil
@@ -17,6 +18,7 @@ from jobs import registry
 from tests.servers.nats import Nats
 from tests.servers.postgres import Postgres, postgres_server
 from tests.support import wait_until
+from tests.transports.brokers import Broker, running
 
 DIALECTS = ("sqlite", "postgresql")
 TEMPLATE = "capataz_template"
@@ -69,6 +71,20 @@ def nats(nats_server: Nats) -> Nats:
     """That server, with nothing in its store."""
     nats_server.empty()
     return nats_server
+
+
+@pytest.fixture(scope="session")
+def brokers() -> Iterator[Callable[[str], Broker]]:
+    """Each broker by its name, started when it is first asked for."""
+    started: dict[str, Broker] = {}
+    with ExitStack() as stack:
+
+        def find(name: str) -> Broker:
+            if name not in started:
+                started[name] = stack.enter_context(running(name))
+            return started[name]
+
+        yield find
 
 
 @pytest.fixture

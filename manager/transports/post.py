@@ -56,7 +56,7 @@ class Post:
         """`kept` messages may be held for workers that are not free yet."""
         self._database = database
         self._manager = manager
-        self.transport = transport
+        self._transport = transport
         self._polling = polling
         self._pace = pace
         self._served = tuple(served)
@@ -70,11 +70,13 @@ class Post:
         self._look_at = 0.0
         self._quiet_since: float | None = None
         self._short_until = 0.0
+        # Whether it brings nothing although there is something.
+        self._is_idle = False
         self._closed = False
         self._said_away = False
         self.is_up = False
         """Whether the broker answered when it was last asked."""
-        self.received = self.dropped = 0
+        self.received = self.dropped = self.found = 0
         self.woken: Callable[[], None] = lambda: None
         """Called when something has arrived, or when the broker is found to be away."""
         self._thread = threading.Thread(target=self._run, name="post", daemon=True)
@@ -91,7 +93,7 @@ class Post:
             ahead = 0
         deliveries = self._collect(free + ahead)
         if not deliveries:
-            return self._polling.take(free, ahead) if self._was_quiet(free) else []
+            return self._look(free, ahead) if self._was_quiet(free) else []
         claimed = self._claim(deliveries, free, ahead)
         self._want(max(0, free + ahead - len(claimed)))
         return claimed
@@ -103,8 +105,11 @@ class Post:
             back = [self._box.pop() for _ in range(len(self._box) - self._kept)]
         self._give_back(back)
 
-    def close(self, timeout: float = 5.0) -> None:
-        """Receive no more; what was received and not claimed goes back. Safe twice."""
+    def close(self) -> None:
+        """Receive no more; what was received and not claimed goes back. Safe twice.
+
+        Its thread ends when the receiving under way does, at the latest with the transport.
+        """
         with self._changed:
             self._closed = True
             self._wanted = 0
@@ -112,9 +117,6 @@ class Post:
             self._box.clear()
             self._changed.notify_all()
         self._give_back(back)
-        self.transport.close()
-        if self._thread.ident is not None:
-            self._thread.join(timeout)
 
     def _claim(self, deliveries: Sequence[Delivery], free: int, ahead: int) -> list[Claimed]:
         poison = [one for one in deliveries if one.id is None]
@@ -133,14 +135,23 @@ class Post:
         left = [good[one] for one in taken.left]
         if left:
             self._short_until = time.monotonic() + LONG_SECONDS
-        self._settle(self.transport.nack, left)
-        self._settle(self.transport.refuse, poison)
+        self._settle(self._transport.nack, left)
+        self._settle(self._transport.refuse, poison)
         back = set(taken.left)
         # Of the same order twice, one is as good as the other.
         done = [one for one in deliveries if one.id is not None and one.id not in back]
-        self._settle(self.transport.ack, done)
+        self._settle(self._transport.ack, done)
         self.dropped += len(done) - len(taken.claimed)
         return taken.claimed
+
+    def _look(self, free: int, ahead: int) -> list[Claimed]:
+        """What the broker should have brought. There may be more of it, so long as it brings
+        nothing."""
+        claimed = self._polling.take(free, ahead)
+        self.found += len(claimed)
+        self._is_idle = len(claimed) >= free
+        self._want(max(0, free + ahead - len(claimed)))
+        return claimed
 
     def _collect(self, most: int) -> list[Delivery]:
         """What has arrived, at most so many; the rest is wanted."""
@@ -148,6 +159,7 @@ class Post:
             found = [self._box.popleft() for _ in range(min(most, len(self._box)))]
             if found:
                 self._quiet_since = None
+                self._is_idle = False
         if not found:
             self._want(most)
         return found
@@ -162,7 +174,9 @@ class Post:
     def _was_quiet(self, free: int) -> bool:
         """Whether a worker was free for so long, and nothing came, that it should look itself."""
         now = time.monotonic()
-        if not free or self._quiet_since is None or now - self._quiet_since < self._quiet_seconds:
+        if not free or self._quiet_since is None:
+            return False
+        if now - self._quiet_since < self._quiet_seconds and not self._is_idle:
             return False
         self._quiet_since = now
         return True
@@ -199,7 +213,7 @@ class Post:
             was_up = self.is_up
         # One that was away is asked whether it is there, not waited for.
         seconds = WAIT_SECONDS if was_up else 0.0
-        return self.transport.receive([*queues[turn:], *queues[:turn]], wanted, seconds)
+        return self._transport.receive([*queues[turn:], *queues[:turn]], wanted, seconds)
 
     def _next(self) -> int | None:
         """Wait until messages are wanted; how many, None when it is over."""
@@ -219,7 +233,7 @@ class Post:
             self.received += len(found)
         if came_up and self._said_away:
             self._said_away = False
-            log.info("the broker is back", transport=self.transport.name)
+            log.info("the broker is back", transport=self._transport.name)
         self._give_back(found[room:])
         if found:
             self.woken()
@@ -235,7 +249,7 @@ class Post:
         if first:
             log.warning(
                 "the broker is away; polling the database until it is back",
-                transport=self.transport.name,
+                transport=self._transport.name,
                 reason=reason,
             )
             self.woken()
@@ -243,7 +257,7 @@ class Post:
             self._changed.wait_for(lambda: self._closed, AWAY_SECONDS)
 
     def _give_back(self, deliveries: Sequence[Delivery]) -> None:
-        self._settle(self.transport.nack, deliveries)
+        self._settle(self._transport.nack, deliveries)
 
     def _settle(
         self, how: Callable[[Sequence[Delivery]], None], deliveries: Sequence[Delivery]

@@ -10,6 +10,7 @@ import concurrent.futures
 import contextlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -23,7 +24,7 @@ from manager.transports.base import TransportDown
 T = TypeVar("T")
 
 CALL_SECONDS = 5.0
-# So long the very first call waits for a connection; any other finds one, or is told at once.
+# So long after its start calls wait for the first connection; later ones are told at once.
 CONNECT_SECONDS = 2.0
 RECONNECT_SECONDS = 0.25
 CLOSE_SECONDS = 2.0
@@ -88,7 +89,7 @@ class RabbitLink:
         self._opening: dict[str, asyncio.Lock] = {}
         self._is_up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
-        self._patience = CONNECT_SECONDS
+        self._patient_until = 0.0
         self._closed = False
         self._reason = "it has not answered yet"
         self.epoch = 0
@@ -141,6 +142,7 @@ class RabbitLink:
                     target=_run, args=(self._loop,), name="rabbitmq", daemon=True
                 )
                 self._thread.start()
+                self._patient_until = time.monotonic() + CONNECT_SECONDS
                 asyncio.run_coroutine_threadsafe(self._begin(), self._loop)
             return self._loop
 
@@ -158,6 +160,7 @@ class RabbitLink:
             else:
                 self.epoch += 1
                 self._is_up.set()
+                self._patient_until = 0.0
                 self._reason = text_of(await lost)
                 self._is_up.clear()
                 self._lines.clear()
@@ -202,10 +205,10 @@ class RabbitLink:
         return line
 
     async def _guarded(self, work: Callable[[], Coroutine[Any, Any, T]], seconds: float) -> T:
-        patience, self._patience = self._patience, 0.0
         if not self._is_up.is_set():
+            patience = max(self._patient_until - time.monotonic(), 0.001)
             try:
-                await asyncio.wait_for(self._is_up.wait(), max(patience, 0.001))
+                await asyncio.wait_for(self._is_up.wait(), patience)
             except TimeoutError:
                 raise TransportDown(f"RabbitMQ: not connected ({self._reason})") from None
         return await asyncio.wait_for(work(), seconds)

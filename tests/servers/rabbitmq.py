@@ -86,11 +86,12 @@ class RabbitServer:
     def kill(self) -> None:
         """End it without a word, as a crash would, and wait until it has gone."""
         for process in self._processes():
-            if process.name() != "epmd":
-                process.kill()
+            with suppress(psutil.NoSuchProcess):
+                if process.name() != "epmd":
+                    process.kill()
         wait_until(lambda: not self.is_running(), "RabbitMQ has gone")
         wait_until(
-            lambda: all(process.name() == "epmd" for process in self._processes()),
+            lambda: all(name == "epmd" for name in map(_name, self._processes())),
             "its processes have gone",
         )
 
@@ -196,6 +197,14 @@ def _not_started() -> Iterator[None]:
         yield
     finally:
         POLICY.unlink(missing_ok=True)
+
+
+def _name(process: psutil.Process) -> str:
+    """Of one that has ended meanwhile as of one that we leave alone."""
+    try:
+        return process.name()
+    except psutil.NoSuchProcess:
+        return "epmd"
 
 
 def _ports(count: int) -> list[int]:

@@ -3,29 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 
 import pytest
 
 from manager.transports.base import Transport
 from tests.servers.cut import Wire
-from tests.transports.brokers import NAMES, Broker, running
+from tests.transports.brokers import NAMES, Broker
 
 Connect = Callable[..., Transport]
-
-
-@pytest.fixture(scope="session")
-def brokers() -> Iterator[Callable[[str], Broker]]:
-    """Each broker by its name, started when it is first asked for."""
-    started: dict[str, Broker] = {}
-    with ExitStack() as stack:
-
-        def find(name: str) -> Broker:
-            if name not in started:
-                started[name] = stack.enter_context(running(name))
-            return started[name]
-
-        yield find
 
 
 @pytest.fixture(scope="session", params=NAMES)

@@ -1,4 +1,4 @@
-"""The messages of the broker that the settings name, if they do: taken in, and counted."""
+"""What a manager has of the broker that its settings name, if they name one."""
 
 from __future__ import annotations
 
@@ -11,6 +11,21 @@ from manager.observer import TICK_SECONDS, Observer
 from manager.supervisor import Duty
 from manager.transports.base import Transport
 from settings import Settings
+
+
+def make_transport(settings: Settings, name: str) -> Transport | None:
+    """The transport of the manager of that name; None where managers only ask the database."""
+    # A client that is not needed is not loaded.
+    if settings.transport == "nats":
+        from manager.transports.nats import NatsTransport
+        from manager.transports.nats_link import NatsLink
+
+        return NatsTransport(NatsLink(settings.nats_url, f"capataz {name}"))
+    if settings.transport == "rabbitmq":
+        from manager.transports.rabbitmq import RabbitMQ
+
+        return RabbitMQ(settings.rabbitmq_url, f"capataz {name}")
+    return None
 
 
 def make_mailbox(settings: Settings, name: str) -> Mailbox | None:
@@ -28,11 +43,12 @@ def make_mailbox(settings: Settings, name: str) -> Mailbox | None:
     return None
 
 
-class Mail:
+class Post:
     """The intake and the observer of a manager, on the broker of its transport."""
 
     def __init__(self, core: Core, bell: Bell, transport: Transport | None) -> None:
         self._duties: tuple[Duty, ...] = ()
+        self._transport = transport
         self._intake: Intake | None = None
         mailbox = make_mailbox(core.settings, core.name)
         if mailbox is None or transport is None:
@@ -53,3 +69,5 @@ class Mail:
         """Leave the broker. Safe twice."""
         if self._intake is not None:
             self._intake.close()
+        if self._transport is not None:
+            self._transport.close()
