@@ -17,7 +17,9 @@ from database import Database
 from jobs import registry
 from tests.servers.nats import Nats
 from tests.servers.postgres import Postgres, postgres_server
+from tests.servers.rabbitmq import RabbitServer
 from tests.support import wait_until
+from tests.transports.brokers import NAMES as BROKERS
 from tests.transports.brokers import Broker, running
 
 DIALECTS = ("sqlite", "postgresql")
@@ -75,7 +77,7 @@ def nats(nats_server: Nats) -> Nats:
 
 @pytest.fixture(scope="session")
 def brokers() -> Iterator[Callable[[str], Broker]]:
-    """Each broker by its name, started when it is first asked for."""
+    """Each broker by its name, started when it is first asked for, for all that do not stop it."""
     started: dict[str, Broker] = {}
     with ExitStack() as stack:
 
@@ -85,6 +87,13 @@ def brokers() -> Iterator[Callable[[str], Broker]]:
             return started[name]
 
         yield find
+
+
+@pytest.fixture(scope="session")
+def mortal_rabbitmq() -> Iterator[RabbitServer]:
+    """A RabbitMQ of our own that may be killed and wiped, and runs again afterwards."""
+    with RabbitServer() as server:
+        yield server
 
 
 @pytest.fixture
@@ -106,6 +115,11 @@ def nothing_left_behind(request: pytest.FixtureRequest) -> Iterator[None]:
     """Fail a test that leaves a thread or a child process running."""
     if "postgresql" in request.node.name:
         request.getfixturevalue("postgres")  # the server outlives the test that first asked for it
+    if "brokers" in request.fixturenames:
+        for broker in (name for name in BROKERS if name in request.node.name):
+            request.getfixturevalue("brokers")(broker)
+    if "mortal" in request.fixturenames and "rabbitmq" in request.node.name:
+        request.getfixturevalue("mortal_rabbitmq")
     threads = set(threading.enumerate())
     me = psutil.Process()
     children = {child.pid for child in me.children()}

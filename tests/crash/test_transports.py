@@ -5,7 +5,6 @@ from __future__ import annotations
 import random
 from collections import Counter
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
 from typing import Any, NamedTuple
 
 import pytest
@@ -16,8 +15,10 @@ from manager.transports.base import Parcel
 from models import COMPLETED
 from tests.crash.harness import Site
 from tests.ledger.evidence import counted, events, levels
+from tests.servers.nats import Nats
+from tests.servers.rabbitmq import RabbitServer
 from tests.support import wait_until
-from tests.transports.brokers import NAMES, Broker, Server, broker_at, start
+from tests.transports.brokers import NAMES, Broker, Server, broker_at
 
 LOAD = 2_000
 JOBS = "tests.crash.jobs,tests.crash.paced"
@@ -45,24 +46,15 @@ def way(request: pytest.FixtureRequest, brokers: Callable[[str], Broker]) -> Way
     return by(brokers(request.param))
 
 
-@pytest.fixture(scope="module")
-def servers() -> Iterator[Callable[[str], Server]]:
-    """Brokers that may be killed and wiped, and run again afterwards."""
-    started: dict[str, Server] = {}
-    with ExitStack() as stack:
-
-        def find(name: str) -> Server:
-            if name not in started:
-                started[name] = stack.enter_context(start(name))
-            return started[name]
-
-        yield find
-
-
-def three(site: Site, way: Way, **settings: Any) -> None:
-    """Three managers, and a broker's relay at work before them."""
-    site.managers(3, **ONE_WORKER | way.settings | settings)
-    site.ends(*paced(site, way, [1] * 3))
+@pytest.fixture(params=NAMES)
+def mortal(request: pytest.FixtureRequest) -> Iterator[tuple[Server, Way]]:
+    """A server of our own, which may be killed and wiped."""
+    if request.param == "rabbitmq":
+        server: RabbitServer = request.getfixturevalue("mortal_rabbitmq")
+        yield server, by(broker_at("rabbitmq", server.url))
+        return
+    with Nats() as server_of_nats:
+        yield server_of_nats, by(broker_at("nats", server_of_nats.url))
 
 
 def paced(site: Site, way: Way, times_ms: list[int]) -> list[str]:
@@ -77,34 +69,34 @@ def shares(site: Site, orders: list[str]) -> list[int]:
     return sorted(pids[process.pid] for process in site.processes)
 
 
-def test_three_managers_of_one_worker_share_ten_long_orders_evenly(site: Site, way: Way) -> None:
-    three(site, way)
-    orders = paced(site, way, [500] * 10)
+def test_three_managers_of_one_worker_share_evenly_and_take_over_from_one_that_is_killed(
+    site: Site, way: Way
+) -> None:
+    managers = site.managers(3, **ONE_WORKER | way.settings)
+    site.ends(*site.submit_many("mark", 3, queue=way.queue))
+    orders = paced(site, way, [300] * 10)
     site.ends(*orders)
     assert shares(site, orders) == [3, 3, 4]
     assert {site.order(one).attempts for one in orders} == {1}
 
-
-def test_the_order_of_a_killed_manager_goes_out_again(site: Site, way: Way) -> None:
-    three(site, way)
     times = random.Random(7)
     orders = paced(site, way, [times.randint(100, 500) for _ in range(10)])
-    victim = site.processes[0]
+    victim = managers[0].pid
 
     def held() -> list[str]:
-        begun = [e.order for e in site.effects.all("began") if e.pid == victim.pid]
-        return [one for one in begun if not site.effects.all("ended", one)]
+        begun = [e.order for e in site.effects.all("began") if e.pid == victim]
+        return [one for one in begun if one in orders and not site.effects.all("ended", one)]
 
     wait_until(held, "it is in the middle of one")
-    victim.kill()
+    managers[0].kill()
     (lost,) = held()
     site.ends(*orders)
-    assert counted(site.database) == {COMPLETED: 13} == levels(site.database)
+    assert counted(site.database) == {COMPLETED: 23} == levels(site.database)
     row = site.order(lost)
     assert (row.status, row.lease, row.crashes) == (COMPLETED, 2, 1)
     (ended,) = site.effects.all("ended", lost)
-    assert ended.pid != victim.pid
-    assert len(events(site.database, "rescued")) == 1
+    assert ended.pid != victim
+    assert {one for event in events(site.database, "rescued") for one in event.ids} == {lost}
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -129,12 +121,11 @@ def test_messages_that_are_doubled_reordered_and_false_make_one_outcome_an_order
     assert {effect.lease for effect in site.effects.all()} == {1}
 
 
-@pytest.mark.parametrize("name", NAMES)
 def test_a_broker_that_is_killed_and_loses_all_that_it_had(
-    site: Site, name: str, servers: Callable[[str], Server]
+    site: Site, mortal: tuple[Server, Way]
 ) -> None:
-    server = servers(name)
-    way = by(broker_at(name, server.url))
+    server, way = mortal
+    name = way.settings["transport"]
     managers = site.managers(3, **way.settings)
     orders = site.submit_many("mark", LOAD // 4, queue=way.queue)
     wait_until(lambda: len(site.effects.all("ended")) > 50, "orders flow")

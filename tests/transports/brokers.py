@@ -47,11 +47,6 @@ class Broker:
 Server = RabbitServer | Nats
 
 
-def start(name: str) -> Server:
-    """A server of our own, which may be killed and wiped."""
-    return RabbitServer() if name == "rabbitmq" else Nats()
-
-
 def broker_at(name: str, url: str) -> Broker:
     """The broker of that kind at that place."""
     if name == "rabbitmq":
