@@ -39,7 +39,7 @@ MESSAGE_ID: Final = "Nats-Msg-Id"
 REPLY_TO: Final = "Reply-To"
 
 # A manager that took messages and died: so long until another gets them.
-ACK_SECONDS = 30.0
+ACK_SECONDS = 10.0
 DUPLICATE_SECONDS = 120.0
 # Where an answer may go: to no wildcard, nothing of the server's own, and nothing of ours.
 _INBOX = re.compile(r"(?!\$)(?!capataz\.)[^\s*>]{1,250}")

@@ -18,6 +18,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "exact_json": (),
     "forks": (),
     "logs": (),
+    "examples": (),
     "jobs": ("exact_json",),
     "database": ("settings", "forks"),
     "models": ("settings",),

@@ -18,7 +18,7 @@ from settings import Settings
 from tests.intake.producers import NatsProducer, Producer, RabbitProducer
 from tests.manager.by_hand import Unlucky
 from tests.servers.nats import Nats
-from tests.servers.rabbitmq import rabbitmq_url
+from tests.transports.brokers import Broker as Running
 
 SETTINGS = Settings()
 
@@ -42,10 +42,9 @@ class Broker:
 
 
 @pytest.fixture(scope="session")
-def rabbitmq() -> Iterator[str]:
+def rabbitmq(brokers: Callable[[str], Running]) -> str:
     """The URL of a real RabbitMQ."""
-    with rabbitmq_url() as url:
-        yield url
+    return brokers("rabbitmq").url
 
 
 @pytest.fixture(params=["nats", "rabbitmq"])

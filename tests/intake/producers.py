@@ -10,11 +10,13 @@ from types import TracebackType
 from typing import Any, Self
 
 import pika
+import pika.exceptions
 from nats.aio.subscription import Subscription
 
 import exact_json
 from manager.intake import rabbitmq
 from manager.intake.nats import MESSAGE_ID, REPLY_TO, STREAM, SUBJECT
+from manager.transports.base import TransportDown
 from manager.transports.nats_aside import CORRELATION, REASON, REFUSED, REFUSED_STREAM
 from manager.transports.nats_link import NatsLink
 
@@ -48,6 +50,13 @@ class NatsProducer:
             return (message.headers or {})[CORRELATION], json.loads(message.data)
 
         return self._link.call(hear)
+
+    def is_ready(self) -> bool:
+        """Whether there is where to publish."""
+        try:
+            return self.waiting() >= 0
+        except TransportDown:
+            return False
 
     def hears(self) -> bool:
         """Whether an answer is there."""
@@ -129,6 +138,14 @@ class RabbitProducer:
         """The next answer: what it answers, and its document."""
         properties, body = self._get(self._inbox, seconds)
         return properties.correlation_id, json.loads(body)
+
+    def is_ready(self) -> bool:
+        """Whether there is where to publish."""
+        scratch = self._connection.channel()
+        try:
+            return bool(scratch.queue_declare(rabbitmq.QUEUE, passive=True))
+        except pika.exceptions.ChannelClosedByBroker:
+            return False
 
     def hears(self) -> bool:
         """Whether an answer is there."""
