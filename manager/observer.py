@@ -9,7 +9,7 @@ from manager.intake.mailbox import Mailbox
 from manager.transports.base import Transport, TransportDown
 from models import ALL_QUEUES
 
-TICK_SECONDS = 1.0
+TICK_SECONDS = 2.5
 # The first by name; a broker is asked for each of them.
 MOST_QUEUES = 100
 

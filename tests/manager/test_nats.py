@@ -13,7 +13,7 @@ from ledger import new_id, new_ids
 from manager.transports.base import Delivery, Parcel, TransportDown
 from manager.transports.nats import STREAM, NatsTransport
 from manager.transports.nats_aside import REFUSED_STREAM, SUBJECT
-from manager.transports.nats_link import NatsLink
+from manager.transports.nats_link import NatsLink, _servers
 from tests.intake.producers import NatsProducer
 from tests.servers.nats import Nats
 from tests.support import wait_until
@@ -203,6 +203,17 @@ def test_a_server_that_lost_everything_is_set_up_again() -> None:
         transport._link.call(lose)
         wait_until(lambda: _quietly(lambda: _published(transport, sent)), "and for a relay")
         transport.close()
+
+
+@pytest.mark.parametrize(
+    ("urls", "found"),
+    [
+        ("nats://h:4222", (["nats://h:4222"], None, None)),
+        ("nats://u:p%2Fw%40@h:1, nats://i:2", (["nats://h:1", "nats://i:2"], "u", "p/w@")),
+    ],
+)
+def test_a_password_may_hold_anything(urls: str, found: object) -> None:
+    assert _servers(urls) == found
 
 
 def test_without_a_server_it_is_said_at_once() -> None:
