@@ -41,6 +41,9 @@ DUPLICATE_SECONDS = 120.0
 # An id that nobody took for so long is put in again, if it is still due.
 KEPT_SECONDS = 3_600.0
 AT_ONCE = 200
+# Between two looks while nothing is heard, and just after something was.
+LOOK_SECONDS = 1.0
+SOON_SECONDS = 0.05
 _MOST_UNSURE = 10_000
 
 
@@ -113,7 +116,7 @@ class NatsTransport:
 
     def nack(self, deliveries: Sequence[Delivery], seconds: float = 0.0) -> None:
         async def give_back() -> None:
-            await _each(one.handle.nak(seconds) for one in deliveries)
+            await _each(self._nak(one.handle, seconds) for one in deliveries)
             if not seconds:
                 await self._link.client.publish(WAKE)
 
@@ -149,6 +152,13 @@ class NatsTransport:
         if deliveries:
             self._link.call(lambda: _each(word(one.handle) for one in deliveries))
 
+    async def _nak(self, message: Msg, seconds: float) -> None:
+        """Until the server says that it is done: who is woken then must find the message."""
+        delay = f' {{"delay": {round(seconds * 1e9)}}}' if seconds else ""
+        await self._link.client.request(
+            message.reply, f"-NAK{delay}".encode(), timeout=CALL_SECONDS
+        )
+
     async def _send(self, parcel: Parcel) -> None:
         subject = Lane(parcel.priority, parcel.queue).subject
         body = json.dumps({"id": parcel.id}).encode()
@@ -165,14 +175,19 @@ class NatsTransport:
         for it or not. So it is only heard that there is something, and then asked for.
         """
         until = asyncio.get_running_loop().time() + seconds
+        patience = LOOK_SECONDS
         while True:
             self._heard.clear()
             found = await self._pull(queues, most)
             left = until - asyncio.get_running_loop().time()
             if found or left <= 0:
                 return found
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._heard.wait(), min(left, 1.0))
+            try:
+                await asyncio.wait_for(self._heard.wait(), min(left, patience))
+                # Who has it may give it back, and what was given back may not be out yet.
+                patience = SOON_SECONDS
+            except TimeoutError:
+                patience = min(2 * patience, LOOK_SECONDS)
 
     async def _pull(self, queues: Sequence[str], most: int) -> list[Msg]:
         """What is there: higher priorities first, and none of a queue before others had a share."""

@@ -21,7 +21,7 @@ AWAY_SECONDS = 0.5
 # Between two looks at which queues there are.
 QUEUES_SECONDS = 0.2
 # Queues in which orders waited are received from for so long after, and so many of them.
-KEPT_SECONDS = 600.0
+KEPT_SECONDS = 3_600.0
 MOST_KEPT = 100
 # A worker that was free for so many polls and was brought nothing looks for itself.
 QUIET_POLLS = 3

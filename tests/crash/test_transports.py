@@ -34,8 +34,10 @@ class Way(NamedTuple):
 
 
 def by(broker: Broker) -> Way:
-    url = {f"{broker.name}_url": broker.url}
-    return Way({"transport": broker.name} | url, broker.queue(), broker)
+    queue = broker.queue()
+    # Named, so that nobody has to find out first that there is this queue.
+    settings = {"transport": broker.name, f"{broker.name}_url": broker.url, "queues": queue}
+    return Way(settings, queue, broker)
 
 
 @pytest.fixture(params=("database", *NAMES))

@@ -119,6 +119,7 @@ def taken(
     count: int,
     free: int | None = None,
     meanwhile: Callable[[], object] = lambda: None,
+    timeout: float = 20.0,
 ) -> list[Claimed]:
     """So many orders, when they have come, claimed for so many free workers at a time."""
     found: list[Claimed] = []
@@ -129,7 +130,7 @@ def taken(
         found.extend(source.take(min(room, free or room), 0))
         return len(found) >= count
 
-    wait_until(there, f"{count} orders come")
+    wait_until(there, f"{count} orders come", timeout)
     source.rest()
     return found
 
