@@ -30,7 +30,7 @@ CLOSE_SECONDS = 2.0
 # Beyond the time that a pull may take, for the answer to arrive.
 SLACK_SECONDS = 2.0
 # A connection that breaks meanwhile is noticed so soon.
-LOOK_SECONDS = 0.1
+LOOK_SECONDS = 0.25
 
 _AWAY = (nats.errors.Error, OSError, asyncio.TimeoutError, concurrent.futures.TimeoutError)
 

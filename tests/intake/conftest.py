@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import fcntl
+import os
+import tempfile
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +23,7 @@ from settings import Settings
 from tests.intake.producers import NatsProducer, Producer, RabbitProducer
 from tests.manager.by_hand import Unlucky
 from tests.servers.nats import Nats
+from tests.servers.rabbitmq import VARIABLE
 from tests.transports.brokers import Broker as Running
 
 SETTINGS = Settings()
@@ -48,8 +54,9 @@ def rabbitmq(brokers: Callable[[str], Running]) -> str:
 
 
 @pytest.fixture(params=["nats", "rabbitmq"])
-def broker(request: pytest.FixtureRequest, nats_server: Nats, rabbitmq: str) -> Broker:
-    """An empty broker."""
+def broker(request: pytest.FixtureRequest, nats_server: Nats, rabbitmq: str) -> Iterator[Broker]:
+    """An empty broker. On a server that TEST_RABBITMQ_URL names, `capataz.submit` and
+    `capataz.refused` are emptied too, by one test at a time."""
     if request.param == "nats":
         made = Broker(
             "nats",
@@ -62,9 +69,19 @@ def broker(request: pytest.FixtureRequest, nats_server: Nats, rabbitmq: str) -> 
             lambda: RabbitMailbox(RabbitLink(rabbitmq, "the intake")),
             lambda: RabbitProducer(rabbitmq),
         )
-    with made.producer() as producer:
+    with _alone(), made.producer() as producer:
         producer.empty()
-    return made
+        yield made
+
+
+@contextmanager
+def _alone() -> Iterator[None]:
+    if VARIABLE not in os.environ:
+        yield
+        return
+    with (Path(tempfile.gettempdir()) / "capataz-tests-intake.lock").open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @pytest.fixture
