@@ -42,9 +42,11 @@ SETTLED_SECONDS = 1.0
 # So many may be in the hands of managers that claim just now.
 IN_HAND = 200
 REPEAT_SECONDS = 30.0
-# Between two steps at least, and while more waits than the window holds.
-LEAST_SECONDS = 0.02
-BUSY_SECONDS = 0.05
+# Between two steps at least, also as a multiple of the last; and while more waits than the window
+# holds.
+LEAST_SECONDS = 0.005
+REST = 3
+BUSY_SECONDS = 0.02
 FULL_SECONDS = 0.25
 
 log = structlog.get_logger("capataz.manager")
@@ -80,13 +82,17 @@ class Relay:
         now = time.monotonic()
         if now < self._step_at:
             return self._step_at - now
-        self._step_at = now + LEAST_SECONDS
         if not self._is_mine(now):
+            self._step_at = now + LEAST_SECONDS
             return max(LEAST_SECONDS, self._look_at - now)
         try:
             delay = self._top_up()
         except TransportDown as error:
             return self._away(str(error))
+        ended = time.monotonic()
+        # Hints may come far more often than is worth its while, unless there is much to do.
+        rest = REST * (ended - now) if delay > BUSY_SECONDS else 0
+        self._step_at = ended + max(LEAST_SECONDS, rest)
         self._back()
         return delay
 
@@ -172,6 +178,7 @@ class Relay:
         self._sent.clear()
         if self._away_from is None:
             self._away_from = now
+        self._step_at = now + AWAY_SECONDS
         if now - self._away_from < LEAST_OUTAGE_SECONDS:
             return AWAY_SECONDS
         if self._left.get("away_since") is None:

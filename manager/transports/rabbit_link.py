@@ -43,6 +43,8 @@ class Line:
 
     def __init__(self, channel: Channel) -> None:
         self.channel = channel
+        self.out: set[int] = set()
+        """The messages that came by it and are not settled yet."""
         self._waiting: set[asyncio.Future[Any]] = set()
         self._error: TransportDown | None = None
         channel.add_on_close_callback(self._closed)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import itertools
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Final
 
 import pika
@@ -25,8 +25,15 @@ DEAD: Final = "capataz.dead"
 PERSISTENT: Final = 2
 LOWEST: Final = max(PRIORITIES.values())
 
-# After the last message to arrive, so long for those that were sent with it.
+PROPERTIES: Final = {
+    priority: pika.BasicProperties(delivery_mode=PERSISTENT, priority=LOWEST - priority)
+    for priority in PRIORITIES.values()
+}
+
+# After the last message to arrive, so long for more; but less where nothing waited at first.
 SETTLE_SECONDS = 0.002
+LATE_SECONDS = 0.0005
+WAITING_SECONDS = 0.005
 # A queue that nobody looked at for so long is removed; the next order there makes it anew.
 UNUSED_MS = 24 * 3_600_000
 MOST_DEAD = 10_000
@@ -133,13 +140,27 @@ class RabbitMQ:
             return
 
         async def settle() -> None:
+            lines: dict[int, tuple[Line, list[int]]] = {}
             for delivery in deliveries:
                 line, tag = delivery.handle
+                lines.setdefault(id(line), (line, []))[1].append(tag)
+            for line, tags in lines.values():
                 # Of a connection that is gone, the broker has them back already.
                 if line.is_open:
-                    getattr(line.channel, method)(tag, **given)
+                    _settle(line, getattr(line.channel, method), tags, given)
 
         self._link.call(settle)
+
+
+def _settle(line: Line, say: Callable[..., None], tags: list[int], given: dict[str, Any]) -> None:
+    """Tell the broker of each; with one word, where nobody else has an earlier one."""
+    line.out.difference_update(tags)
+    last = max(tags)
+    if all(tag > last for tag in line.out):
+        say(last, multiple=True, **given)
+        return
+    for tag in tags:
+        say(tag, **given)
 
 
 class _Publisher:
@@ -166,11 +187,7 @@ class _Publisher:
                     exchange="",
                     routing_key=PREFIX + parcel.queue,
                     body=parcel.id.encode(),
-                    properties=pika.BasicProperties(
-                        delivery_mode=PERSISTENT,
-                        priority=LOWEST - parcel.priority,
-                        message_id=parcel.id,
-                    ),
+                    properties=PROPERTIES[parcel.priority],
                     mandatory=True,
                 )
                 self._sent += 1
@@ -231,7 +248,8 @@ class _Taking:
     async def wait(self, seconds: float) -> None:
         """Until there are enough, or none has come for so long, or no more came with the first."""
         lost = self._line.future()
-        patience = seconds
+        clock = asyncio.get_running_loop().time
+        began, patience = clock(), seconds
         while len(self._found) < self._most:
             arrived = asyncio.ensure_future(self._arrived.wait())
             await asyncio.wait(
@@ -243,7 +261,8 @@ class _Taking:
             if not self._arrived.is_set():
                 break
             self._arrived.clear()
-            patience = SETTLE_SECONDS
+            waited = clock() - began
+            patience = SETTLE_SECONDS if waited < WAITING_SECONDS else LATE_SECONDS
         lost.cancel()
 
     async def end(self) -> None:
@@ -252,6 +271,7 @@ class _Taking:
             await self._line.ask(self._line.channel.basic_cancel, consumer_tag=tag)
         self._found.sort(key=lambda one: one[:2])
         for _, _, delivery in self._found[self._most :]:
+            self._line.out.discard(delivery.handle[1])
             self._line.channel.basic_nack(delivery.handle[1], requeue=True)
 
     def taken(self) -> list[Delivery]:
@@ -262,6 +282,7 @@ class _Taking:
             delivery = Delivery(
                 as_id(body), queue, method.redelivered, (self._line, method.delivery_tag)
             )
+            self._line.out.add(method.delivery_tag)
             rank = LOWEST - (properties.priority or 0)
             self._found.append((rank, next(self._numbers), delivery))
             self._arrived.set()
