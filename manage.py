@@ -138,7 +138,7 @@ def _order(
     from api import intake
     from api.errors import ApiError
     from api.inputs import refuse
-    from api.schemas import JobSubmission
+    from submissions.schema import JobSubmission
 
     options["maxAttempts"] = options.pop("max_attempts")
     try:

@@ -8,8 +8,9 @@ from pydantic import BeforeValidator, ConfigDict, Field
 
 from api import errors
 from api.inputs import Body, Moment, Path
-from api.schemas import EXAMPLE_ID, Priority, Status, Tag, Text
+from api.schemas import EXAMPLE_ID, Status, Text
 from ledger import parse_id
+from submissions.schema import Priority, Tag
 
 
 def _action_id(value: str) -> str:

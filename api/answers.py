@@ -8,7 +8,8 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
-from api.schemas import Level, Priority, Status
+from api.schemas import Level, Status
+from submissions.schema import Priority
 
 
 class Answer(BaseModel):

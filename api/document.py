@@ -18,13 +18,14 @@ from flask_openapi.openapi import OpenAPI
 from pydantic.json_schema import models_json_schema
 
 import exact_json
-from api import errors, offered
+from api import errors
 from api.access import roles_for
 from api.answers import Answer
 from api.described import SCHEMAS, header_objects, operation_id
 from api.door import PROBES, WRITING_GETS
 from api.gate import Gate
 from ledger.tokens import ROLES
+from submissions import offered
 
 NAME = "capataz.document"
 VERSION = "3.1.0"

@@ -24,15 +24,20 @@ from jobs.errors import PayloadError, UnknownType
 from ledger.bulk import UnknownAction
 from ledger.projects import ProjectExists, ProjectInUse, UnknownProject
 from ledger.schedules import ScheduleExists, UnknownSchedule
+from submissions import breaches
 
 MEDIA_TYPE = "application/problem+json"
-MOST_ERRORS = 100
-ECHO = 60
 AWAY_RETRY_SECONDS = 2
 
 _log = logging.getLogger("capataz.api")
 
 FieldErrors = Sequence[Mapping[str, str]]
+
+# What is wrong with an order is said in the same words however it was sent.
+MOST_ERRORS = breaches.MOST_ERRORS
+echo = breaches.echo
+at, of, step = breaches.at, breaches.of, breaches.step
+type_errors, payload_errors = breaches.type_errors, breaches.payload_errors
 
 
 class FieldError(BaseModel):
@@ -88,14 +93,9 @@ class Busy(Exception):
     """The web process cannot take the request on just now; the text says what became of it."""
 
 
-def echo(text: str) -> str:
-    """What a client sent, cut, for an answer that names it."""
-    return text if len(text) <= ECHO else f"{text[:ECHO]}…"
-
-
 def malformed(reason: str) -> ApiError:
     """400: the body is no JSON document that can be read."""
-    return ApiError(400, f"The body cannot be read: {reason}.", [at("", reason)])
+    return ApiError(400, breaches.unreadable(reason), [at("", reason)])
 
 
 def not_json() -> ApiError:
@@ -109,11 +109,7 @@ def not_json() -> ApiError:
 
 def unacceptable(place: str, errors: FieldErrors) -> ApiError:
     """422: these fields of the `place` (body, query, path, headers) are not as they must be."""
-    count = f"{len(errors)} fields are" if len(errors) > 1 else "one field is"
-    if len(errors) > MOST_ERRORS:
-        count = f"more than {MOST_ERRORS} fields are"
-    shown = errors[:MOST_ERRORS]
-    return ApiError(422, f"In the {place} {count} not acceptable: see errors.", shown)
+    return ApiError(422, breaches.not_acceptable(place, errors), errors[:MOST_ERRORS])
 
 
 def cross_site() -> ApiError:
@@ -215,21 +211,6 @@ def unavailable(detail: str, retry_after: float = AWAY_RETRY_SECONDS) -> ApiErro
     return ApiError(503, detail, headers={"Retry-After": str(max(1, math.ceil(retry_after)))})
 
 
-def at(pointer: str, message: str) -> dict[str, str]:
-    """A bad field of the body, by its JSON pointer."""
-    return {"pointer": pointer, "message": message}
-
-
-def of(parameter: str, message: str) -> dict[str, str]:
-    """A bad parameter or header, by its name."""
-    return {"parameter": parameter, "message": message}
-
-
-def step(name: object) -> str:
-    """One step of a JSON pointer."""
-    return "/" + str(name).replace("~", "~0").replace("/", "~1")
-
-
 def documented(*statuses: int, headers: Mapping[str, Any] | None = None) -> dict[Any, Any]:
     """The `responses` entries of these error statuses, for the OpenAPI document."""
     content = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
@@ -254,26 +235,11 @@ _REMEDIES = {
 }
 
 
-def type_errors(error: UnknownType, prefix: str = "") -> list[dict[str, str]]:
-    """What an unknown type of an order means for the one who sent it."""
-    known = ", ".join(error.known) or "none"
-    return [at(f"{prefix}/type", f"{echo(error.name)!r} is not a job type: known are {known}")]
-
-
-def payload_errors(error: PayloadError, prefix: str = "") -> list[dict[str, str]]:
-    """What is wrong with a payload, for the one who sent it."""
-    return [at(f"{prefix}{_cut(pointer)}", message) for pointer, message in error.errors]
-
-
 def register(app: Flask) -> None:
     """Make this application answer every exception with a problem document."""
     app.register_error_handler(HTTPException, _http)
     for kind, answer in _ANSWERS.items():
         app.register_error_handler(kind, answer)
-
-
-def _cut(pointer: str) -> str:
-    return pointer if len(pointer) <= 4 * ECHO else f"{pointer[: 4 * ECHO]}…"
 
 
 def _http(error: HTTPException) -> HTTPException | Response:

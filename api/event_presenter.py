@@ -177,11 +177,29 @@ def _manager_lost(item: EventItem) -> str:
     return f"manager {item.manager} is lost: its process is gone"
 
 
+def _broker_away(item: EventItem) -> str:
+    return f"the broker ({item.data.get('transport')}) is away: {item.data.get('reason')}"
+
+
+def _broker_back(item: EventItem) -> str:
+    return f"the broker ({item.data.get('transport')}) was away{_lasted(item)}"
+
+
 def _database_away(item: EventItem) -> str:
+    return f"the database was away{_lasted(item)}"
+
+
+def _lasted(item: EventItem) -> str:
     begin, end = item.data.get("from"), item.data.get("to")
     if not isinstance(begin, int) or not isinstance(end, int):
-        return "the database was away"
-    return f"the database was away for {span(end - begin)}, from {plain_moment(begin)}"
+        return ""
+    return f" for {span(end - begin)}, from {plain_moment(begin)}"
+
+
+def _messages_refused(item: EventItem) -> str:
+    count, told = item.data.get("count"), item.data.get("messages") or [{}]
+    messages = "a message" if count == 1 else f"{count} messages"
+    return f"{messages} by {item.data.get('via')} made no order: {told[0].get('reason')}"
 
 
 def _manager_stopped(item: EventItem) -> str:
@@ -245,6 +263,9 @@ SENTENCES: dict[str, Callable[[EventItem], str]] = {
     "manager_stopped": _manager_stopped,
     "manager_lost": _manager_lost,
     "database_away": _database_away,
+    "broker_away": _broker_away,
+    "broker_back": _broker_back,
+    "messages_refused": _messages_refused,
     "worker_added": lambda i: f"worker {i.worker} added to the pool",
     "worker_removed": lambda i: f"worker {i.worker} removed from the pool",
     "worker_replaced": _worker_replaced,

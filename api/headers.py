@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
@@ -10,16 +9,13 @@ from pydantic_core import PydanticCustomError
 
 from api.inputs import Header
 from api.schemas import MAX_WAIT
-
-_KEY = re.compile(r'"?([ -!#-~]{1,255})"?')
+from submissions.orders import KEY, KEY_REMEDY
 
 
 def _key(value: Any) -> Any:
-    found = _KEY.fullmatch(value.strip())
+    found = KEY.fullmatch(value.strip())
     if found is None:
-        raise PydanticCustomError(
-            "key", "must be 1 to 255 printable ASCII characters, with or without quotes around"
-        )
+        raise PydanticCustomError("key", KEY_REMEDY)
     return found[1]
 
 
@@ -32,7 +28,7 @@ class Keyed(Header):
             alias="Idempotency-Key",
             description="a repeat with the same key and body answers the first request again",
             examples=["order-4711"],
-            json_schema_extra={"pattern": f"^{_KEY.pattern}$"},
+            json_schema_extra={"pattern": f"^{KEY.pattern}$"},
         ),
         BeforeValidator(_key),
     ] = None

@@ -2,22 +2,16 @@
 
 from __future__ import annotations
 
-import re
-from decimal import Decimal
 from typing import Any
 
 from flask import Request
 from werkzeug.exceptions import RequestEntityTooLarge
 
-import exact_json
 from api import errors
+from submissions import text
 
-MAX_BODY = 1 << 20
+MAX_BODY = text.MAX_BYTES
 MAX_BULK_BODY = 32 << 20
-
-# 1e4000 takes six characters and 4001 digits: what a body may grow by when it is written out.
-MAX_GROWTH = 1 << 20
-_EXPONENT = re.compile(rb"[0-9][eE][+-]?[0-9]{2}")
 
 
 class JsonRequest(Request):
@@ -37,16 +31,13 @@ class JsonRequest(Request):
             raise errors.not_json()
         body = self._body()
         try:
-            value = exact_json.loads(
-                body, decimals=True, unique_keys=True, max_depth=exact_json.MAX_DEPTH
-            )
-        except exact_json.BadJson as error:
+            value = text.parsed(body)
+        except text.Malformed as error:
             raise errors.malformed(str(error)) from None
+        except text.Growing as error:
+            raise errors.unacceptable("body", [errors.at("", str(error))]) from None
         if isinstance(value, str):
             message = "must be a JSON object or array, not a string"
-            raise errors.unacceptable("body", [errors.at("", message)])
-        if _EXPONENT.search(body) and _growth(value) > MAX_GROWTH:
-            message = "has numbers whose exponents add up to too many digits: send them as text"
             raise errors.unacceptable("body", [errors.at("", message)])
         self._parsed = value
         return value
@@ -63,20 +54,3 @@ class JsonRequest(Request):
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
-
-
-def _growth(value: Any) -> int:
-    """How many zeros it takes to write the decimals in a value without exponents."""
-    total = 0
-    todo = [value]
-    while todo:
-        one = todo.pop()
-        if isinstance(one, dict):
-            todo.extend(one.values())
-        elif isinstance(one, list):
-            todo.extend(one)
-        elif isinstance(one, Decimal):
-            _, digits, exponent = one.as_tuple()
-            zeros = max(int(exponent), -int(exponent) - len(digits), 0)
-            total += min(zeros, exact_json.MAX_DIGITS)
-    return total

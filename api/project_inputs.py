@@ -11,10 +11,11 @@ import ledger
 from api import errors, intake
 from api.inputs import Body, Digits, Path, Query, Whole
 from api.schedule_inputs import Timing
-from api.schemas import MAX_PAGE, JobSubmission, Name, Priority, Seconds, Tag
+from api.schemas import MAX_PAGE
 from jobs.errors import PayloadError
 from ledger.projects import TYPE
 from settings import Settings
+from submissions.schema import JobSubmission, Name, Priority, Seconds, Tag
 
 _ORDER = ("queue", "priority", "max_attempts", "timeout", "tags")
 _PAYLOAD = ("url", "ref", "entry", "args", "env", "requirements")

@@ -12,9 +12,9 @@ from pydantic import Field
 import exact_json
 from api.answers import Answer
 from api.presenter import moment
-from api.schemas import Priority
 from ledger.projects import ProjectRow, Run, Runs
 from models import PRIORITY_NAMES
+from submissions.schema import Priority
 
 
 class ProjectRun(Answer):

@@ -11,12 +11,13 @@ from pydantic_core import PydanticCustomError
 
 from api import errors, intake
 from api.inputs import Body, Digits, Path, Query, Whole
-from api.schemas import MAX_PAGE, Cursor, JobSubmission, Name, Priority, Seconds, Tag
+from api.schemas import MAX_PAGE, Cursor
 from jobs.registry import NAME
 from ledger import cron
 from ledger.masking import MASK, says_secret
 from ledger.schedules import NewSchedule
 from settings import Settings
+from submissions.schema import JobSubmission, Name, Priority, Seconds, Tag
 
 
 def _expression(value: str) -> str:

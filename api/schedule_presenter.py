@@ -12,11 +12,11 @@ from pydantic import Field
 import exact_json
 from api.answers import Answer
 from api.presenter import cut, moment
-from api.schemas import Priority
 from ledger import cron
 from ledger.masking import masked
 from ledger.schedules import ScheduleRow
 from models import PRIORITY_NAMES
+from submissions.schema import Priority
 
 NEXT_RUNS = 5
 

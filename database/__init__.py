@@ -256,5 +256,6 @@ __all__ = [
     "SchemaMissing",
     "Sql",
     "Transaction",
+    "id_list",
     "sqlite_version",
 ]

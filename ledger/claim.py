@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
-from database import Database, DatabaseAway, Sql, Transaction
+from database import Database, DatabaseAway, Row, Sql, Transaction
 from ledger.ids import text_id
 from ledger.orders import Claimed, Lane
 from ledger.record import Record
@@ -157,21 +157,27 @@ def claim(
         rows = transaction.rows(CLAIM, parameters)
         if not rows:
             return []
-        claimed = [Claimed(text_id(row[0]), *row[1:-2]) for row in rows]
-        now = rows[0][-1]
-        record = Record()
-        for order, row in zip(claimed, rows, strict=True):
-            waited = now - max(order.run_at, row[-2])
-            record.move(order.queue, order.type, PENDING, WIP, max(0, waited))
-        _sort(claimed, lanes, now)
-        leases = [order.lease for order in claimed]
-        # Nearly always each is the order's first, which need not be said.
-        again = {"leases": leases} if any(lease != 1 for lease in leases) else {}
-        record.event("claimed", [order.id for order in claimed], manager, **again)
-        record.write(transaction)
-        return claimed
+        return record_claim(transaction, manager, rows, _places(lanes, rows[0][-1]))
 
     return database.write(work)
+
+
+def record_claim(
+    transaction: Transaction, manager: str, rows: Sequence[Row], place: Callable[[Claimed], Any]
+) -> list[Claimed]:
+    """The orders in the rows that a claim answered, by their `place`, with event and tallies."""
+    claimed = [Claimed(text_id(row[0]), *row[1:-2]) for row in rows]
+    record = Record()
+    for order, row in zip(claimed, rows, strict=True):
+        waited = row[-1] - max(order.run_at, row[-2])
+        record.move(order.queue, order.type, PENDING, WIP, max(0, waited))
+    claimed.sort(key=place)
+    leases = [order.lease for order in claimed]
+    # Nearly always each is the order's first, which need not be said.
+    again = {"leases": leases} if any(lease != 1 for lease in leases) else {}
+    record.event("claimed", [order.id for order in claimed], manager, **again)
+    record.write(transaction)
+    return claimed
 
 
 def waiting_queues(database: Database) -> list[str]:
@@ -245,7 +251,7 @@ def holdings(database: Database, manager: str) -> list[Claimed]:
     return [Claimed(text_id(row[0]), *row[1:]) for row in rows]
 
 
-def _sort(claimed: list[Claimed], lanes: Sequence[Lane], now: int) -> None:
+def _places(lanes: Sequence[Lane], now: int) -> Callable[[Claimed], tuple[int, int, str]]:
     """The database answers updated rows in any order; workers want them in claim order."""
     places: dict[tuple[str, int], list[tuple[int, int]]] = {}
     for nth, lane in enumerate(lanes):
@@ -256,4 +262,4 @@ def _sort(claimed: list[Claimed], lanes: Sequence[Lane], now: int) -> None:
         nth = next((nth for nth, due in walked if order.run_at <= due), walked[-1][0])
         return nth, order.run_at, order.id
 
-    claimed.sort(key=place)
+    return place

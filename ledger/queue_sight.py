@@ -35,9 +35,12 @@ PAGE = Sql(f"""
 
 EVERY = Sql(f"SELECT paused_on, paused_by FROM queue WHERE name = '{ALL_QUEUES}'")
 SERVERS = Sql("""
-    SELECT id, queues FROM manager WHERE ended_on IS NULL AND state <> 'draining'
+    SELECT id, queues, transport FROM manager WHERE ended_on IS NULL AND state <> 'draining'
         AND last_beat > {now} - stale_ms AND last_beat > {now} - :beats * heartbeat_ms
     ORDER BY started_on, id""")
+# All that is in flight is looked at: no more than the workers have.
+REDELIVERED = Sql("""
+    SELECT queue, count(*) FROM job_order WHERE status = 'wip' AND attempts > 1 GROUP BY queue""")
 
 
 class Pause(NamedTuple):
@@ -49,22 +52,25 @@ class Pause(NamedTuple):
 
 class QueueSight(NamedTuple):
     """A queue; times in ms. `scheduled` are those of `pending` that are not due yet, None when
-    they are too many to count; `waits_ms` is how long the oldest waits, 0 when none is due."""
+    they are too many to count; `redelivered` those in flight that were given out before; `waits_ms`
+    is how long the oldest waits, 0 when none is due."""
 
     name: str
     pending: int
     scheduled: int | None
     in_flight: int
+    redelivered: int
     waits_ms: int
     pause: Pause
     managers: Sequence[str]
 
 
 class QueuesSight(NamedTuple):
-    """Queues by name, and whether all are paused."""
+    """Queues by name, whether all are paused, and by what managers that beat learn of orders."""
 
     queues: list[QueueSight]
     every: Pause
+    transports: Sequence[str] = ()
 
 
 def watch_queues(database: Database, totals: Totals, limit: int, after: str = "") -> QueuesSight:
@@ -73,10 +79,11 @@ def watch_queues(database: Database, totals: Totals, limit: int, after: str = ""
         rows = database.read(PAGE, {"after": after, "most": limit})
         levels = totals.moves().by_queue
         every = [Pause._make(row) for row in database.read(EVERY)]
-        crews = [
-            (name, frozenset(queues.split(",")) if queues else None)
-            for name, queues in database.read(SERVERS, {"beats": SILENT_BEATS})
-        ]
+        servers = database.read(SERVERS, {"beats": SILENT_BEATS})
+        again = {queue: int(n) for queue, n in database.read(REDELIVERED)}
+    crews = [
+        (name, frozenset(queues.split(",")) if queues else None) for name, queues, _ in servers
+    ]
     found = []
     for name, paused_on, paused_by, later, due, since, now in rows:
         level = levels.get(name, Counter())
@@ -88,12 +95,14 @@ def watch_queues(database: Database, totals: Totals, limit: int, after: str = ""
                 pending,
                 scheduled,
                 max(0, level[WIP]),
+                again.get(name, 0),
                 max(0, now - since) if since is not None else 0,
                 Pause(paused_on, paused_by),
                 [crew for crew, served in crews if served is None or name in served],
             )
         )
-    return QueuesSight(found, every[0] if every else Pause())
+    transports = sorted({transport for _, _, transport in servers})
+    return QueuesSight(found, every[0] if every else Pause(), transports)
 
 
 def _rest(pending: int, due: int) -> int | None:

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from database import Database, Sql
+from ledger.broker import broker_outages
 from ledger.condition import BUSY_PART, LASTING_MS, MUCH_WORK_MS, Signs, Trouble
 from ledger.managers import ManagerRow, managers
 from ledger.spans import span
@@ -28,7 +29,10 @@ TROUBLES = {
     "worker_replaced": "a worker hung and was replaced",
     "manager_lost": "a manager died, and its workers were lost",
     "database_away": "the database was away",
+    "broker_back": "the broker was away",
 }
+# What is told when it is over, with when it was.
+SPANS = ("database_away", "broker_back")
 _KINDS = ", ".join(f"'{kind}'" for kind in TROUBLES)
 
 EVENTS = Sql(f"""
@@ -69,7 +73,7 @@ def look(database: Database, totals: Totals | None = None) -> Sight:
         mean = round(found.run_ms / found.runs) if found.runs else 0
         crews = managers(database)
         workers = count_workers(database)
-        troubles = [*_told(database), *_untold(crews)]
+        troubles = [*_told(database), *_untold(crews), *_lasting(database)]
         due, runnable, now = oldest(database)
         signs = Signs(
             now,
@@ -86,7 +90,7 @@ def _told(database: Database) -> list[Trouble]:
     for at, kind, data in database.read(EVENTS, {"ms": 2 * LASTING_MS}):
         begin = end = int(at)
         what = TROUBLES[kind]
-        if kind == "database_away":
+        if kind in SPANS:
             facts = json.loads(data)
             begin, end = int(facts["from"]), int(facts["to"])
             what += f" for {span(end - begin)}"
@@ -99,6 +103,12 @@ def _untold(crews: Sequence[ManagerRow]) -> list[Trouble]:
     lost = (one for one in crews if one.ended_on is None and one.silent_ms >= one.stale_ms)
     times = (one.last_beat + one.stale_ms for one in lost)
     return [Trouble(at, at, "a manager fell silent, and its workers are lost") for at in times]
+
+
+def _lasting(database: Database) -> list[Trouble]:
+    """Brokers that are away still."""
+    what = "the broker is away, and managers poll the database"
+    return [Trouble(one.since, one.now, what) for one in broker_outages(database)]
 
 
 def _is_loaded(

@@ -1,4 +1,4 @@
-"""The claimer: takes orders from the database as fast as the workers take them from it."""
+"""The claimer: takes orders from their source as fast as the workers take them from it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from collections.abc import Callable, Sequence
 import structlog
 
 from database import Database, DatabaseAway
-from ledger import Claimed, claim, holdings, waiting_queues
+from ledger import Claimed, holdings
 from manager.assignment import Assignment
-from manager.lanes import Lanes
 from manager.leases import Leases
 from manager.outcome import HANDED_BACK, Outcome
 from manager.pace import SHORT_SECONDS, Pace
 from manager.pool import ManageWorker, NoFreeSlot, PoolStopped
+from manager.transports.source import Source
 
 log = structlog.get_logger("capataz.manager")
 
@@ -34,27 +34,24 @@ class Claimer:
         *,
         pool: ManageWorker,
         leases: Leases,
-        lanes: Lanes,
+        source: Source,
         pace: Pace,
         execute: Callable[[Assignment], None],
         deliver: Callable[[Assignment, Outcome], None],
         behind: Callable[[], bool],
         poll_seconds: float,
-        served: Sequence[str] = (),
     ) -> None:
-        """`behind` says whether too many outcomes wait to be written to take on more; `served` are
-        the queues to claim from, none given means all that there are."""
+        """`behind` says whether too many outcomes wait to be written to take on more."""
         self._database = database
         self._manager = manager
         self._pool = pool
         self._leases = leases
-        self._lanes = lanes
+        self._source = source
         self._pace = pace
         self._execute = execute
         self._deliver = deliver
         self._behind = behind
         self._poll_seconds = poll_seconds
-        self._served = tuple(served)
         # The one before it may have left a claim without an owner.
         self._unsure = True
         self._retired = False
@@ -77,23 +74,25 @@ class Claimer:
 
     def _step(self) -> float:
         if self._leases.lapsed():
-            self.excused += 1
-            return LAPSED_SECONDS
+            return self._excuse(LAPSED_SECONDS)
         if self._behind():
-            self.excused += 1
-            return UNWRITTEN_SECONDS
+            return self._excuse(UNWRITTEN_SECONDS)
         if self._unsure:
             self._adopt()
         free, ahead = self._room()
         if free + ahead <= 0:
-            self.excused += 1
-            return self._poll_seconds
+            return self._excuse(self._poll_seconds)
         claimed = self._claim(free, ahead)
         self._hand_out(claimed)
         if len(claimed) >= max(free, 1):
             return 0
         # Managers that were started together must not go on polling together.
         return self._poll_seconds * random.uniform(0.9, 1)  # noqa: S311
+
+    def _excuse(self, delay: float) -> float:
+        self.excused += 1
+        self._source.rest()
+        return delay
 
     def _room(self) -> tuple[int, int]:
         """How many orders may be taken: of any type for free workers, and of short types ahead."""
@@ -112,14 +111,9 @@ class Claimer:
         return sum(a.started is not None and a.started < since for a in self._leases.open())
 
     def _claim(self, free: int, ahead: int) -> list[Claimed]:
-        lanes = self._lanes.next(self._served or waiting_queues(self._database))
-        if not lanes:
-            return []
-        short = self._pace.short() if ahead else ()
         self._unsure = True
-        claimed = claim(self._database, self._manager, lanes, free, ahead, short)
+        claimed = self._source.take(free, ahead)
         self._unsure = False
-        self._lanes.took(claimed)
         return claimed
 
     def _hand_out(self, claimed: Sequence[Claimed]) -> None:

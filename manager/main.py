@@ -13,6 +13,8 @@ from jobs import outbound, registry
 from ledger import Lifeline, ManagerCard, process_mark, register
 from ledger.hints import CANCEL, Bell, Listener
 from manager.assignment import Assignment
+from manager.brokers import Post, make_transport
+from manager.carrier import Carrier, make_carrier
 from manager.children import Children
 from manager.claimer import Claimer
 from manager.claiming import Claiming
@@ -20,11 +22,11 @@ from manager.consumption import ConsumptionWatchdog
 from manager.core import Core, make_core
 from manager.duties import duties
 from manager.executor import Executor, run
-from manager.lanes import Lanes
 from manager.loop import Loop
 from manager.outcome import Outcome
 from manager.roster import Roster
 from manager.supervisor import Parts, Supervisor
+from manager.transports.source import Source
 from manager.watchman import Watchman
 from settings import VERSION, Settings
 
@@ -59,16 +61,11 @@ def build(settings: Settings, database: Database) -> Supervisor:
     lifeline.changed = core.heartbeat.tick
     heartbeat, children = core.heartbeat, _children(core)
     roster = Roster(database, name, core.pool, children, lambda: heartbeat.state == "draining")
-    claiming = Claiming(_claimers(core, roster.watching(children.run)))
-    core.pool.on_room = claiming.wake
+    transport = make_transport(settings, name)
+    carrier, post = make_carrier(core, transport), Post(core, bell, transport)
+    claiming = Claiming(_claimers(core, carrier.source, roster.watching(children.run)))
+    carrier.on_arrival = core.pool.on_room = claiming.wake
     watchman, watchdog = _watchers(core, claiming)
-
-    def heard(hint: str) -> None:
-        if hint == CANCEL:
-            core.heartbeat.tick()
-        else:
-            claiming.wake()
-
     supervisor = Supervisor(
         Parts(
             database=database,
@@ -79,11 +76,16 @@ def build(settings: Settings, database: Database) -> Supervisor:
             writer=core.writer,
             heartbeat=core.heartbeat,
             claiming=claiming,
+            carrier=carrier,
             writing=Loop("writer", core.writer.step, nudge=core.writer.nudge),
-            listener=Listener(database, name, heard),
+            listener=Listener(database, name, _heard(core, carrier, claiming)),
             bell=bell,
             children=children,
-            duties=duties(core, watchman, watchdog, children, bell, roster),
+            duties=(
+                *duties(core, watchman, watchdog, children, bell, roster),
+                *post.duties,
+            ),
+            leave_broker=post.close,
             queues=settings.queues,
             grace_seconds=settings.grace_seconds,
         )
@@ -91,6 +93,17 @@ def build(settings: Settings, database: Database) -> Supervisor:
     watchman.too_many = lambda: supervisor.fail("too many hung threads: only a new process helps")
     watchdog.give_up = lambda: supervisor.fail("work waits and none is taken: a new process may")
     return supervisor
+
+
+def _heard(core: Core, carrier: Carrier, claiming: Claiming) -> Callable[[str], None]:
+    def heard(hint: str) -> None:
+        if hint == CANCEL:
+            core.heartbeat.tick()
+        else:
+            carrier.wake()
+            claiming.wake()
+
+    return heard
 
 
 def _children(core: Core) -> Children:
@@ -102,8 +115,9 @@ def _children(core: Core) -> Children:
     return children
 
 
-def _claimers(core: Core, run_apart: Callable[[Assignment], Outcome]) -> Callable[[], Claimer]:
-    lanes = Lanes()
+def _claimers(
+    core: Core, source: Source, run_apart: Callable[[Assignment], Outcome]
+) -> Callable[[], Claimer]:
     executor = Executor(core.leases.begin, core.deliver, run_apart, core.logs.listening(run))
 
     def make() -> Claimer:
@@ -112,13 +126,12 @@ def _claimers(core: Core, run_apart: Callable[[Assignment], Outcome]) -> Callabl
             core.name,
             pool=core.pool,
             leases=core.leases,
-            lanes=lanes,
+            source=source,
             pace=core.pace,
             execute=executor.execute,
             deliver=core.deliver,
             behind=core.writer.is_behind,
             poll_seconds=core.settings.poll_seconds,
-            served=core.settings.queues,
         )
 
     return make

@@ -22,6 +22,7 @@ from apscheduler.triggers.interval import IntervalTrigger
 from database import Database, DatabaseAway
 from ledger import Lifeline, retire
 from ledger.hints import Bell, Listener
+from manager.carrier import Carrier
 from manager.children import Children
 from manager.claiming import Claiming
 from manager.heartbeat import Heartbeat
@@ -83,6 +84,7 @@ class Parts:
     writer: Writer
     heartbeat: Heartbeat
     claiming: Claiming
+    carrier: Carrier
     writing: Loop
     listener: Listener
     bell: Bell
@@ -90,6 +92,7 @@ class Parts:
     duties: tuple[Duty, ...]
     queues: tuple[str, ...]
     grace_seconds: float
+    leave_broker: Callable[[], None] = lambda: None
 
 
 class Supervisor:
@@ -148,6 +151,7 @@ class Supervisor:
             )
         self._scheduler.start()
         parts.listener.start()
+        parts.carrier.start()
         parts.claiming.start()
         log.info(
             "manager started",
@@ -170,6 +174,7 @@ class Supervisor:
         else:
             log.error("manager stopping", reason=self._reason, running=parts.pool.load())
         parts.claiming.stop(max(LEAST_SECONDS, min(LOOP_SECONDS, parts.grace_seconds)))
+        parts.carrier.stop()
         # Then what never began goes back, and what runs gets its grace.
         self._hand_back(started=False)
         parts.pool.withdraw()
@@ -206,6 +211,7 @@ class Supervisor:
                 parts.listener.close()
                 # From here on others may take what is left.
                 parts.lifeline.close()
+                parts.leave_broker()
                 # Duties under way still have connections.
                 if self._scheduler.running:
                     self._scheduler.shutdown(wait=True)

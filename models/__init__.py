@@ -11,7 +11,16 @@ from typing import Final
 from models.access import ApiToken
 from models.actions import BulkAction
 from models.base import OrderId, Table, bind, database
-from models.fleet import Chore, Manager, Project, Schedule, SystemState, UsageSample, Worker
+from models.fleet import (
+    BrokerSample,
+    Chore,
+    Manager,
+    Project,
+    Schedule,
+    SystemState,
+    UsageSample,
+    Worker,
+)
 from models.orders import Attempt, Event, Idempotency, JobLog, JobOrder, Queue, Tally
 from models.states import (
     ALL_QUEUES,
@@ -46,6 +55,7 @@ TABLES: Final = (
     BulkAction,
     Project,
     ApiToken,
+    BrokerSample,
 )
 
 __all__ = [
@@ -65,6 +75,7 @@ __all__ = [
     "WIP",
     "ApiToken",
     "Attempt",
+    "BrokerSample",
     "BulkAction",
     "Chore",
     "Event",

@@ -167,5 +167,17 @@ class UsageSample(Table):
         primary_key = peewee.CompositeKey("grain", "at", "manager")
 
 
+class BrokerSample(Table):
+    """What a broker last said of its queues, as a JSON object, and which manager asked."""
+
+    name = peewee.TextField(primary_key=True)
+    sampled_on = peewee.BigIntegerField()
+    manager = peewee.TextField()
+    content = peewee.TextField()
+
+    class Meta:
+        table_name = "broker_sample"
+
+
 Schedule.add_index(Schedule.index(Schedule.next_fire, name="schedule_due"))
 Worker.add_index(Worker.index(Worker.manager, Worker.number, name="worker_manager"))

@@ -15,6 +15,7 @@ from dotenv import dotenv_values
 
 from settings import github, readers
 from settings.error import SettingsError
+from settings.readers import BROKERS
 
 __all__ = ["ROOT", "VARIABLES", "VERSION", "Settings", "SettingsError", "web_processes"]
 
@@ -30,6 +31,9 @@ class Settings:
     host: str = "127.0.0.1"
     port: int = 8000
     transport: str = "database"
+    rabbitmq_url: str = ""
+    nats_url: str = ""
+    prefetch: int = 1
     min_workers: int = 1
     max_workers: int = 8
     queues: tuple[str, ...] = ()
@@ -75,6 +79,9 @@ class Settings:
                 k: v for k, v in dotenv_values(path, interpolate=False).items() if v is not None
             } | env
         _refuse_unknown(env)
+        for name, other in ALSO.items():
+            if not _given(env, name) and env.get(other, "").strip():
+                env[VARIABLES[name]] = env[other]
         values = {f.name: _READERS[f.name](env) for f in fields(cls) if _given(env, f.name)}
         settings = cls(**values)
         settings._check(env)
@@ -97,6 +104,12 @@ class Settings:
             raise SettingsError(
                 "CAPATAZ_AUTH: none cannot be combined with another way; give one or the other"
             )
+        if self.transport in BROKERS and not self.broker_url:
+            variable, example = BROKERS[self.transport]
+            raise SettingsError(
+                f"CAPATAZ_TRANSPORT is {self.transport}, but {variable} does not say where that "
+                f"is: set it, for example to {example}"
+            )
         if self.is_sqlite and env.get("DYNO"):
             raise SettingsError(
                 "DATABASE_URL is SQLite, but this is a Heroku dyno (DYNO is set), whose disk is "
@@ -107,6 +120,11 @@ class Settings:
     def is_sqlite(self) -> bool:
         return self.database_url.startswith("sqlite:")
 
+    @property
+    def broker_url(self) -> str:
+        """Where the broker of the transport is; empty without one."""
+        return {"rabbitmq": self.rabbitmq_url, "nats": self.nats_url}.get(self.transport, "")
+
     def shown(self) -> dict[str, str]:
         """Every setting under its variable's name, passwords in URLs hidden, for people to read."""
         shown = {VARIABLES[f.name]: readers.shown(getattr(self, f.name)) for f in fields(self)}
@@ -115,14 +133,17 @@ class Settings:
         return shown
 
 
-_PLAIN = ("database_url", "host", "port")
 # What clients of the API read, which may share an environment with us.
 FOREIGN = ("CAPATAZ_TOKEN",)
 
+# Named as everybody else names them.
+_COMMON = ("database_url", "host", "port", "rabbitmq_url", "nats_url")
 VARIABLES = {
-    f.name: f.name.upper() if f.name in _PLAIN else f"CAPATAZ_{f.name.upper()}"
+    f.name: f.name.upper() if f.name in _COMMON else f"CAPATAZ_{f.name.upper()}"
     for f in fields(Settings)
 }
+# Another name by which a provider gives the same.
+ALSO = {"rabbitmq_url": "CLOUDAMQP_URL"}
 
 
 _READERS = readers.READERS | github.READERS

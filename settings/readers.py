@@ -11,7 +11,12 @@ from urllib.parse import urlsplit
 
 from settings.error import SettingsError
 
-TRANSPORTS = ("database",)
+# Of each broker the setting that says where it is, and an example of what it says.
+BROKERS = {
+    "rabbitmq": ("RABBITMQ_URL (or CLOUDAMQP_URL)", "amqp://USER:PASSWORD@HOST:5672/%2F"),
+    "nats": ("NATS_URL", "nats://USER:PASSWORD@HOST:4222"),
+}
+TRANSPORTS = ("database", *BROKERS)
 AUTHENTICATIONS = ("token", "proxy", "oidc", "none")
 
 
@@ -22,9 +27,11 @@ def shown(value: Any) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     text = str(value)
-    parts = urlsplit(text) if "://" in text else None
-    if parts is not None and parts.password:
-        text = text.replace(f":{parts.password}@", ":***@")
+    # One URL, which may have a comma in its password, or several with commas between them.
+    for one in (text, *text.split(",")) if "://" in text else ():
+        password = urlsplit(one).password
+        if password:
+            text = text.replace(f":{password}@", ":***@")
     return re.sub(r"(?i)([?&](?:ssl)?password=)[^&#]*", r"\1***", text)
 
 
@@ -53,6 +60,27 @@ def _database_url(env: Mapping[str, str]) -> str:
         f"DATABASE_URL starts with {url.split(':', 1)[0]!r}: write sqlite:///PATH or "
         "postgresql://USER:PASSWORD@HOST:PORT/NAME"
     )
+
+
+def _broker_url(broker: str, schemes: tuple[str, ...], *, many: bool = False) -> Any:
+    variable, example = BROKERS[broker]
+
+    def read(env: Mapping[str, str]) -> str:
+        url = env[variable.split()[0]].strip()
+        try:
+            parts = [urlsplit(one.strip()) for one in (url.split(",") if many else [url])]
+            is_good = all(one.scheme in schemes and one.hostname for one in parts)
+            _ = [one.port for one in parts]
+        except ValueError:
+            is_good = False
+        if not is_good:  # without the text: it may hold a password
+            raise SettingsError(
+                f"{variable} is no URL that begins with {' or '.join(schemes)}: write such as "
+                f"{example}, with /, ?, # and @ in a password as %2F, %3F, %23 and %40"
+            )
+        return url
+
+    return read
 
 
 HOST_NAME = r"[A-Za-z0-9_-]{1,63}(\.[A-Za-z0-9_-]{1,63})*"
@@ -173,6 +201,9 @@ READERS: dict[str, Any] = {
     "host": _host,
     "port": count("PORT", 1, 65_535),
     "transport": choice("CAPATAZ_TRANSPORT", TRANSPORTS),
+    "rabbitmq_url": _broker_url("rabbitmq", ("amqp", "amqps")),
+    "nats_url": _broker_url("nats", ("nats", "tls"), many=True),
+    "prefetch": count("CAPATAZ_PREFETCH", 1, 1_000),
     "min_workers": count("CAPATAZ_MIN_WORKERS", 1, 1_000),
     "max_workers": count("CAPATAZ_MAX_WORKERS", 1, 1_000),
     "queues": _queues,

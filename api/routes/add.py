@@ -9,9 +9,10 @@ import ledger
 from api import errors, intake, replies
 from api.headers import Submitting
 from api.replies import SUBMITTED
-from api.schemas import JobSubmission, Sum
+from api.schemas import Sum
 from api.services import services
 from jobs.builtin.add import parse_number
+from submissions.schema import JobSubmission
 
 bp = APIBlueprint("add", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 

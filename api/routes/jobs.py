@@ -14,9 +14,10 @@ from api.answers import JobCount, JobDetail, JobIds, JobOrder, JobPage
 from api.described import Responses, answer
 from api.headers import Keyed, Submitting
 from api.job_list import listing, wanted
-from api.schemas import JobBatch, JobFilter, JobMatch, JobPath, JobSubmission
+from api.schemas import JobBatch, JobFilter, JobMatch, JobPath
 from api.services import services
 from ledger import hints
+from submissions.schema import JobSubmission
 
 bp = APIBlueprint("jobs", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 

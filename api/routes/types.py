@@ -6,9 +6,10 @@ from flask import Response
 from flask_openapi.blueprint import APIBlueprint
 
 import exact_json
-from api import errors, offered, replies
+from api import errors, replies
 from api.answers import JobTypes
 from api.services import services
+from submissions import offered
 
 bp = APIBlueprint("types", __name__, url_prefix="/api/v1", abp_responses=errors.EVERYWHERE)
 

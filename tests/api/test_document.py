@@ -9,7 +9,7 @@ import pytest
 from flask import Flask
 from flask.testing import FlaskClient
 
-from api import offered
+from submissions import offered
 from tests.api.calls import problem
 
 # The parts of a page are no operations.

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from api.inputs import MOST_FIELDS
 from api.json_request import MAX_BODY, MAX_BULK_BODY
+from submissions.inputs import MOST_FIELDS
 from tests.api.test_server import Server, outcome, serving
 from tests.support import wait_until
 

@@ -78,6 +78,7 @@ def test_a_queue_is_shown_whole(client: FlaskClient, database: Database) -> None
         "pending": 4,
         "scheduled": 1,
         "inFlight": 1,
+        "redelivered": 0,
         "paused": False,
         "pausedSince": None,
         "pausedBy": None,

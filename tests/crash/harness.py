@@ -21,6 +21,7 @@ import ledger
 from database import Database
 from ledger import NewOrder, OrderRow, Request
 from models import ENDED
+from settings import VARIABLES
 from tests.crash.effects import Effects, Gate
 from tests.support import wait_until
 
@@ -265,7 +266,7 @@ class Site:
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
         url = {"DATABASE_URL": settings.pop("database_url", self.url)}
-        given = {f"CAPATAZ_{name.upper()}": value for name, value in settings.items()}
+        given = {VARIABLES[name]: value for name, value in settings.items()}
         environment = ENVIRONMENT | url | given
         return {name: str(value) for name, value in environment.items() if value is not None}
 

@@ -19,11 +19,17 @@ FLOORS: dict[str, tuple[str, ...]] = {
     "forks": (),
     "logs": (),
     "jobs": ("exact_json", "settings"),
+    "examples": (),
     "database": ("settings", "forks"),
     "models": ("settings",),
     "migrations": ("settings", "database", "models"),
     "ledger": ("database", "models", "exact_json", "forks"),
+    "submissions": (
+        *("ledger", "models", "settings", "exact_json"),
+        *("jobs.registry", "jobs.errors"),
+    ),
     "api": (
+        "submissions",
         "ledger",
         "models",
         "database",
@@ -35,7 +41,7 @@ FLOORS: dict[str, tuple[str, ...]] = {
         "logs",
     ),
     "manager": (
-        *("ledger", "models", "database", "jobs", "settings", "exact_json", "logs"),
+        *("submissions", "ledger", "models", "database", "jobs", "settings", "exact_json", "logs"),
         "forks",
     ),
 }

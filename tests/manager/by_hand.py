@@ -20,6 +20,7 @@ from manager.leases import Leases
 from manager.outcome import Outcome
 from manager.pace import Pace
 from manager.pool import ManageWorker
+from manager.transports.database import Polling
 from manager.watchman import Watchman
 from manager.worker import WorkerThread
 from manager.writer import Writer
@@ -99,7 +100,7 @@ class ByHand:
             name,
             pool=self.pool,
             leases=self.leases,
-            lanes=Lanes(),
+            source=Polling(database, name, Lanes(), self.pace),
             pace=self.pace,
             execute=self.executor.execute,
             deliver=self._deliver,

@@ -80,7 +80,7 @@ class Watched:
             hand.name,
             pool=hand.pool,
             leases=hand.leases,
-            lanes=hand.claimer._lanes,
+            source=hand.claimer._source,
             pace=hand.pace,
             execute=hand.executor.execute,
             deliver=hand._deliver,

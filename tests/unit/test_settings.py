@@ -114,6 +114,12 @@ def test_seconds_may_be_fractions() -> None:
         ("CAPATAZ_GRACE_SECONDS", "-0.1"),
         ("CAPATAZ_RETENTION_HOURS", "0"),
         ("CAPATAZ_TRANSPORT", "pigeon"),
+        ("CAPATAZ_PREFETCH", "0"),
+        ("RABBITMQ_URL", "localhost"),
+        ("RABBITMQ_URL", "http://localhost"),
+        ("RABBITMQ_URL", "amqp://"),
+        ("RABBITMQ_URL", "amqp://host:port"),
+        ("NATS_URL", "nats://one,two"),
         ("CAPATAZ_LOG_FORMAT", "xml"),
         ("CAPATAZ_AUTH", "password"),
         ("DATABASE_URL", "mysql://localhost/x"),
@@ -190,6 +196,11 @@ def test_a_name_like_no_other_is_answered_with_all() -> None:
     assert "did you mean" in text or all(name in text for name in VARIABLES.values())
 
 
+def test_a_password_with_a_comma_is_hidden_too() -> None:
+    shown = read(DATABASE_URL="postgresql://u:one,two@host/x").shown()
+    assert shown["DATABASE_URL"] == "postgresql://u:***@host/x"
+
+
 def test_names_of_others_are_none_of_our_business() -> None:
     assert read(PATH="/bin", HOME="/root", OTHER_CAPATAZ_X="1") == Settings()
 
@@ -243,7 +254,10 @@ def test_all_are_shown_under_their_names() -> None:
     assert shown["CAPATAZ_QUEUES"] == "a,b"
     assert shown["CAPATAZ_POLL_SECONDS"] == "0.5"
     assert shown["PORT"] == "8000"
-    assert all(re.fullmatch(r"DATABASE_URL|HOST|PORT|CAPATAZ_[A-Z_]+", name) for name in shown)
+    assert all(
+        re.fullmatch(r"(DATABASE|RABBITMQ|NATS)_URL|HOST|PORT|CAPATAZ_[A-Z_]+", name)
+        for name in shown
+    )
 
 
 def test_the_environment_wins_over_the_file(tmp_path: Path) -> None:

@@ -1,0 +1,1 @@
+"""What every transport must do, whatever it is made of."""
