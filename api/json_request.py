@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 from flask import Request
-from gunicorn.http.errors import NoMoreData, ParseException
+from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 import exact_json
@@ -73,7 +73,7 @@ class JsonRequest(Request):
             return body
         if not self.environ.get("wsgi.input_terminated"):
             return b""
-        body = self.environ["wsgi.input"].read(limit + 1)
+        body = bytes(self.environ["wsgi.input"].read(limit + 1))
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body
