@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -268,6 +269,19 @@ class JobSubmission(Body):
     def _one_time_only(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and info.data.get("run_at") is not None:
             raise PydanticCustomError("exclusive", "must not be given with runAt: remove one")
+        return value
+
+    @field_validator("callback_url")
+    @classmethod
+    def _can_be_called(cls, value: str | None) -> str | None:
+        """Whoever submits is still there to be told; the delivery would fail for three days."""
+        try:
+            parts = urlsplit(value or "http://unset")
+            callable_ = bool(parts.hostname) and parts.port != 0
+        except ValueError:
+            callable_ = False
+        if not callable_:
+            raise PydanticCustomError("callback_url", "must have a host, and a port up to 65535")
         return value
 
 
