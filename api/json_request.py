@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from flask import Request
+from gunicorn.http.errors import NoMoreData, ParseException  # type: ignore[import-untyped]
 from werkzeug.exceptions import RequestEntityTooLarge
 
 from api import errors
@@ -44,13 +45,26 @@ class JsonRequest(Request):
 
     def _body(self) -> bytes:
         """The whole body. A chunked one, whose length nobody told, would else be cut at the limit
-        as if it ended there. Raises werkzeug's 413."""
+        as if it ended there. Raises werkzeug's 413, and 400 when it ends before its end or its
+        chunks cannot be read."""
+        try:
+            return self._read()
+        except ParseException:
+            raise errors.malformed("its chunks are not as HTTP/1.1 has them") from None
+        except NoMoreData:
+            raise errors.malformed("it ends in the middle of a chunk") from None
+
+    def _read(self) -> bytes:
         limit = self.max_content_length
-        if self.content_length is not None or limit is None:
-            return self.get_data(cache=False)
+        told = self.content_length
+        if told is not None or limit is None:
+            body = self.get_data(cache=False)
+            if told is not None and len(body) < told:
+                raise errors.malformed(f"it ends after {len(body)} of {told} bytes")
+            return body
         if not self.environ.get("wsgi.input_terminated"):
             return b""
-        body: bytes = self.environ["wsgi.input"].read(limit + 1)
+        body = bytes(self.environ["wsgi.input"].read(limit + 1))
         if len(body) > limit:
             raise RequestEntityTooLarge
         return body

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import (
     AfterValidator,
@@ -89,7 +90,17 @@ class JobSubmission(Body):
     timeout: Seconds | None = Field(None, description="seconds for one attempt")
     max_silence: Seconds | None = Field(None, description="seconds without progress")
     tags: list[Tag] = Field(default_factory=list, max_length=20)
-    callback_url: str | None = Field(None, pattern=r"^https?://[!-~]+$", max_length=2_000)
+    callback_url: (
+        Annotated[
+            str,
+            Field(
+                pattern=r"^https?://[!-~]+$",
+                max_length=2_000,
+                json_schema_extra={"format": "callback"},
+            ),
+        ]
+        | None
+    ) = None
     copy_of: OrderId | None = Field(
         None, description="the id of the order that this one runs again, perhaps changed"
     )
@@ -99,4 +110,22 @@ class JobSubmission(Body):
     def _one_time_only(cls, value: float | None, info: ValidationInfo) -> float | None:
         if value is not None and info.data.get("run_at") is not None:
             raise PydanticCustomError("exclusive", "must not be given with runAt: remove one")
+        return value
+
+    @field_validator("callback_url")
+    @classmethod
+    def _can_be_called(cls, value: str | None) -> str | None:
+        """Whoever submits is still there to be told; the delivery would fail for three days."""
+        try:
+            parts = urlsplit(value or "http://unset")
+            is_right = bool(parts.hostname) and parts.port != 0
+            is_bare = parts.username is None and parts.password is None
+        except ValueError:
+            is_right = is_bare = False
+        if not is_right:
+            raise PydanticCustomError("callback_url", "must have a host, and a port up to 65535")
+        if not is_bare:
+            raise PydanticCustomError(
+                "callback_url", "must have no user and no password, which lists would show"
+            )
         return value

@@ -46,6 +46,34 @@ def test_a_chunked_body_is_read_to_its_end(database_url: str) -> None:
         assert server.call("GET", "/api/v1/metrics")[1]["total"] == 2
 
 
+CHUNKS = b"Transfer-Encoding: chunked\r\n\r\n"
+
+
+CUT_OR_UNREADABLE = {
+    CHUNKS + b"ZZ\r\n": "chunks are not",
+    CHUNKS + b"%x\r\n" % len(ORDER) + ORDER + b"xx0\r\n\r\n": "chunks are not",
+    CHUNKS + b"%x\r\n" % len(ORDER) + ORDER + b"\r\n0\r\n": "chunks are not",
+    CHUNKS + b"ff\r\n" + ORDER: "middle of a chunk",
+    b"Content-Length: 99\r\n\r\n" + ORDER: f"after {len(ORDER)} of 99 bytes",
+}
+
+
+def test_a_body_that_is_cut_or_cannot_be_read_is_refused(database_url: str) -> None:
+    """None of it counts, though what came is an order: who sent it may have meant more."""
+    head = b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
+    with serving(database_url, WEB_CONCURRENCY="1") as server:
+        for rest, said in CUT_OR_UNREADABLE.items():
+            with socket.create_connection(("127.0.0.1", server.port), timeout=30) as link:
+                link.sendall(head + rest)
+                link.shutdown(socket.SHUT_WR)
+                answer = b""
+                while part := link.recv(1 << 16):
+                    answer += part
+            assert answer.split(b" ", 2)[1] == b"400"
+            assert said in json.loads(answer.partition(b"\r\n\r\n")[2])["detail"]
+        assert server.call("GET", "/api/v1/metrics")[1]["total"] == 0
+
+
 @pytest.mark.parametrize("begun", [b"", b"POST /api/v1/jobs HTTP/1.1\r\nHost: x\r\nX-"])
 def test_clients_that_stop_half_way_give_their_threads_back(
     sqlite_template: Path, begun: bytes

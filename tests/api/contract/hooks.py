@@ -22,6 +22,9 @@ schemathesis.openapi.format("timezone", st.sampled_from(["UTC", "Europe/Madrid",
 schemathesis.openapi.format(
     "repository", st.sampled_from(["https://github.com/a/b", "https://example.org/a/b.git"])
 )
+schemathesis.openapi.format(
+    "callback", st.sampled_from(["https://example.org/hook", "http://192.0.2.7:8080/x?y=1"])
+)
 schemathesis.openapi.format("git-ref", st.sampled_from(["main", "v1.0", "0" * 40]))
 schemathesis.openapi.format("python-file", st.sampled_from(["main.py", "tools/run.py"]))
 
