@@ -62,8 +62,8 @@ def note_broker_away(
 def note_broker_back(
     database: Database, manager: str, transport: str, since: int, hold_ms: int
 ) -> bool:
-    """Note that it is back, and was away since then (ms); False, and nothing noted, when another has
-    the chore by now. Raises `DatabaseAway`."""
+    """Note that it is back, and was away since then (ms); False, and nothing noted, when another
+    has the chore by now. Raises `DatabaseAway`."""
 
     def work(transaction: Transaction) -> bool:
         if not keep_in(transaction, chore_of(transport), manager, hold_ms, {}):
