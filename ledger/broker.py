@@ -6,6 +6,7 @@ import json
 from typing import NamedTuple
 
 from database import Database, Sql, Transaction
+from ledger.chores import keep_in
 from ledger.record import note
 
 CHORE = "relay:"
@@ -42,22 +43,33 @@ def broker_outages(database: Database) -> list[BrokerOutage]:
     ]
 
 
-def note_broker_away(database: Database, manager: str, transport: str, reason: str) -> int:
-    """Note that a broker cannot be reached; when that was (ms). Raises `DatabaseAway`."""
+def note_broker_away(
+    database: Database, manager: str, transport: str, reason: str, hold_ms: int
+) -> int | None:
+    """Note that a broker cannot be reached, and keep the relay's chore for so long with that; since
+    when (ms). None, and nothing noted, when another has the chore by now. Raises `DatabaseAway`."""
 
-    def work(transaction: Transaction) -> int:
+    def work(transaction: Transaction) -> int | None:
+        now = int(transaction.rows(NOW)[0][0])
+        if not keep_in(transaction, chore_of(transport), manager, hold_ms, {"away_since": now}):
+            return None
         note(transaction, "broker_away", manager, transport=transport, reason=reason[:500])
-        return int(transaction.rows(NOW)[0][0])
+        return now
 
     return database.write(work)
 
 
-def note_broker_back(database: Database, manager: str, transport: str, since: int) -> None:
-    """Note that it is back, after so long (ms since 1970). Raises `DatabaseAway`."""
+def note_broker_back(
+    database: Database, manager: str, transport: str, since: int, hold_ms: int
+) -> bool:
+    """Note that it is back, and was away since then (ms); False, and nothing noted, when another
+    has the chore by now. Raises `DatabaseAway`."""
 
-    def work(transaction: Transaction) -> None:
-        (now,) = transaction.rows(NOW)[0]
-        span = {"from": since, "to": int(now)}
+    def work(transaction: Transaction) -> bool:
+        if not keep_in(transaction, chore_of(transport), manager, hold_ms, {}):
+            return False
+        span = {"from": since, "to": int(transaction.rows(NOW)[0][0])}
         note(transaction, "broker_back", manager, transport=transport, **span)
+        return True
 
-    database.write(work)
+    return database.write(work)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from database import Database, Sql
+from database import Database, Sql, Transaction
 
 # No chore is due so late: such a time was written under a clock that has been put back since.
 LONGEST_MS = 24 * 3_600_000
@@ -43,9 +43,16 @@ def keep(database: Database, name: str, manager: str, due_ms: int, data: dict[st
 
     False when another has it by now, which changes nothing. Raises `DatabaseAway`.
     """
+    return database.write(lambda t: keep_in(t, name, manager, due_ms, data))
+
+
+def keep_in(
+    transaction: Transaction, name: str, manager: str, due_ms: int, data: dict[str, Any]
+) -> bool:
+    """The same, as a part of more."""
     parameters = {"name": name, "manager": manager, "due_ms": due_ms}
     left = parameters | {"data": json.dumps(data, separators=(",", ":"))}
-    return bool(database.write(lambda transaction: transaction.rows(KEEP, left)))
+    return bool(transaction.rows(KEEP, left))
 
 
 def left(database: Database, name: str) -> dict[str, Any]:

@@ -182,12 +182,13 @@ class Relay:
         if now - self._away_from < LEAST_OUTAGE_SECONDS:
             return AWAY_SECONDS
         if self._left.get("away_since") is None:
-            since = note_broker_away(self._database, self._manager, self._transport.name, reason)
-            self._left = {"away_since": since}
-            self._keep(now)
-            log.warning(
-                "the relay cannot reach the broker", transport=self._transport.name, reason=reason
-            )
+            name, hold = self._transport.name, _ms(HOLD_SECONDS)
+            since = note_broker_away(self._database, self._manager, name, reason, hold)
+            if since is not None:
+                self._left, self._held_until = {"away_since": since}, now + HOLD_SECONDS
+                log.warning("the relay cannot reach the broker", transport=name, reason=reason)
+            else:
+                self._held_until = 0.0
         elif now - self._away_from > YIELD_SECONDS:
             self.stop()
             self._look_at = now + LOOK_SECONDS
@@ -196,11 +197,15 @@ class Relay:
     def _back(self) -> None:
         self._away_from = None
         since = self._left.get("away_since")
-        if since is not None:
-            note_broker_back(self._database, self._manager, self._transport.name, since)
-            self._left = {}
-            self._keep(time.monotonic())
-            log.info("the relay reaches the broker again", transport=self._transport.name)
+        if since is None:
+            return
+        name, hold = self._transport.name, _ms(HOLD_SECONDS)
+        if note_broker_back(self._database, self._manager, name, since, hold):
+            self._held_until = time.monotonic() + HOLD_SECONDS
+            log.info("the relay reaches the broker again", transport=name)
+        else:
+            self._held_until = 0.0
+        self._left = {}
 
 
 def _lost(sent: Mapping[str, _Sent], depth: Depth, now: float) -> set[str]:

@@ -51,6 +51,7 @@ class NatsLink:
         self._patience = CONNECT_SECONDS
         self._closed = False
         self._reason = "it has not answered yet"
+        self._lost = asyncio.Event()
         self.epoch = 0
         """Grows with each connection, so that what was set up on one can be looked at again."""
 
@@ -118,18 +119,36 @@ class NatsLink:
             max_outstanding_pings=1,
             error_cb=self._failed,
             reconnected_cb=self._connected,
+            disconnected_cb=self._disconnected,
         )
         await self._connected()
 
     async def _connected(self) -> None:
         self.epoch += 1
+        self._lost = asyncio.Event()
+
+    async def _disconnected(self) -> None:
+        self._lost.set()
 
     async def _failed(self, error: Exception) -> None:
         self._reason = _text(error)
 
     async def _guarded(self, work: Callable[[], Awaitable[T]], seconds: float) -> T:
         await self._connection()
-        return await asyncio.wait_for(work(), seconds)
+        # What was asked on a connection that is gone will not be answered on the next.
+        working, lost = asyncio.ensure_future(work()), asyncio.ensure_future(self._lost.wait())
+        try:
+            await asyncio.wait(
+                (working, lost), timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
+            if working.done():
+                return working.result()
+            if lost.done():
+                raise nats.errors.Error("the connection was lost")
+            raise TimeoutError("it did not answer in time")
+        finally:
+            working.cancel()
+            lost.cancel()
 
     async def _connection(self) -> None:
         patience, self._patience = self._patience, 0.0
