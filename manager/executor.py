@@ -49,13 +49,7 @@ class Executor:
         assignment.worker = threading.current_thread().name
         if self._begin(assignment):
             runner = self._run_apart if _needs_process(assignment.order) else self._run_here
-            me = os.getpid()
-            outcome = runner(assignment)
-            if os.getpid() != me:
-                # The job forked, and this is the copy's way back from it. The copy has no part in
-                # a manager: it would go on to run what waits, and answer for it.
-                os._exit(outcome.kind != SUCCEEDED)
-            self._deliver(assignment, outcome)
+            self._deliver(assignment, runner(assignment))
 
 
 def _needs_process(order: Any) -> bool:
@@ -78,7 +72,13 @@ def run(assignment: Assignment, make_context: Callable[..., Context] = Context) 
     assignment.context = context
     if assignment.told:
         context.cancel()
+    me = os.getpid()
     outcome = _call(job, context, assignment)
+    if os.getpid() != me:
+        # The job forked, and this is the copy's way back from it. The copy has no part in a
+        # manager: it would go on to run what waits, and answer for it. It takes no lock either,
+        # which a thread may have held that the copy has not.
+        os._exit(outcome.kind != SUCCEEDED)
     if assignment.told and context.shown:
         # It looked and was told: what it made of that is not the end of its work. Nor is it to
         # blame, since its lease was in doubt; whoever takes the order next begins it anew.

@@ -6,7 +6,7 @@ import os
 import sys
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
 
 from pydantic import AfterValidator, Field
 
@@ -20,7 +20,9 @@ from jobs.sandbox.errors import DependencyFailed, VariableNotAllowed
 from jobs.sandbox.folders import artifacts, base_folder, known_files, own_folder
 from jobs.sandbox.options import Options
 from jobs.sandbox.walls import WEAK, Walls
-from settings import Settings
+
+if TYPE_CHECKING:
+    from settings import Settings
 
 TIMEOUT_SECONDS = 600
 
@@ -95,7 +97,7 @@ def github(
     """Clone a repository and run its main.py in a sandbox."""
     asked = Asked(name, url, ref, entry, args or [], env or [], requirements)
     try:
-        return _run(context, asked, options(Settings.from_env()))
+        return _run(context, asked, _allowed_here())
     except JobError as error:
         # Where in this program it came up tells nobody anything.
         raise error.with_traceback(None) from None
@@ -111,6 +113,13 @@ class Asked(NamedTuple):
     args: list[str]
     env: list[str]
     requirements: bool | None
+
+
+def _allowed_here() -> Options:
+    """What the operator allows this process; other jobs' processes know nothing of settings."""
+    from settings import Settings  # noqa: PLC0415
+
+    return options(Settings.from_env())
 
 
 def options(settings: Settings) -> Options:

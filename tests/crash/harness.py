@@ -266,7 +266,10 @@ class Site:
 
     def _environment(self, settings: dict[str, Any]) -> dict[str, str]:
         url = {"DATABASE_URL": settings.pop("database_url", self.url)}
-        given = {VARIABLES[name]: value for name, value in settings.items()}
+        given = {
+            VARIABLES.get(name, f"CAPATAZ_{name.upper()}"): value
+            for name, value in settings.items()
+        }
         environment = ENVIRONMENT | url | given
         return {name: str(value) for name, value in environment.items() if value is not None}
 

@@ -69,7 +69,9 @@ export const en = {
   schedule_deleted: "schedule deleted", schedule_paused: "schedule paused", schedule_resumed: "schedule resumed",
   schedule_fired: "schedule fired", schedule_run: "schedule run by hand", schedule_missed: "schedule missed",
   retention_deleted: "deleted by retention", audit_found: "found by the audit",
-  levels_corrected: "figures corrected",
+  levels_corrected: "figures corrected", broker_away: "broker away", broker_back: "broker back",
+  messages_refused: "messages refused", project_created: "project saved", project_changed: "project changed",
+  project_run: "project run", project_deleted: "project deleted",
 } as const;
 
 export type Word = keyof typeof en;

@@ -89,5 +89,7 @@ export const es: Record<Word, string> = {
   schedule_resumed: "horario reanudado", schedule_fired: "horario disparado",
   schedule_run: "horario ejecutado a mano", schedule_missed: "horario perdido",
   retention_deleted: "borradas por antigüedad", audit_found: "hallado por la auditoría",
-  levels_corrected: "cifras corregidas",
+  levels_corrected: "cifras corregidas", broker_away: "bróker ausente", broker_back: "bróker de vuelta",
+  messages_refused: "mensajes rechazados", project_created: "proyecto guardado", project_changed: "proyecto cambiado",
+  project_run: "proyecto ejecutado", project_deleted: "proyecto borrado",
 };

@@ -14,7 +14,8 @@ export const KINDS = [
   "manager_started", "manager_stopped", "manager_lost", "database_away", "worker_added", "worker_removed",
   "worker_replaced", "worker_lost", "schedule_created", "schedule_changed", "schedule_deleted", "schedule_paused",
   "schedule_resumed", "schedule_fired", "schedule_run", "schedule_missed", "retention_deleted", "audit_found",
-  "levels_corrected",
+  "levels_corrected", "broker_away", "broker_back", "messages_refused", "project_created", "project_changed",
+  "project_run", "project_deleted",
 ];
 
 export function EventsPage({ route }: { route: Route }) {
