@@ -2,6 +2,9 @@ import { useCallback, useEffect, useRef, useState, useSyncExternalStore } from "
 import { Problem, get } from "./http";
 import { type LiveState, snapshot, subscribe } from "./live";
 
+// A little longer than the age that an answer may have: so it was made after what moved.
+const MOVES_MS = 1_050;
+
 export function useLive(): LiveState {
   return useSyncExternalStore(subscribe, snapshot);
 }
@@ -21,7 +24,8 @@ export function useResource<T>(path: string | null, everyMs = 0, onMoves = false
   const [problem, setProblem] = useState<Problem | null>(null);
   const [asked, setAsked] = useState({ times: 0, maxAge: 0 });
   const { moves, paused } = useLive();
-  const last = useRef(0);
+  const waits = useRef<ReturnType<typeof setTimeout> | null>(null);
+  const moved = useRef(0);
   const acted = useRef(0);
   const ask = useCallback((wanted: number) => {
     // What others were told before something was done here must not come back after it.
@@ -36,7 +40,6 @@ export function useResource<T>(path: string | null, everyMs = 0, onMoves = false
   useEffect(() => {
     if (path === null) return undefined;
     const stop = new AbortController();
-    last.current = Date.now();
     get<T>(path, stop.signal, asked.maxAge)
       .then((data) => {
         setFound({ path, data });
@@ -53,10 +56,23 @@ export function useResource<T>(path: string | null, everyMs = 0, onMoves = false
     const timer = setInterval(() => !document.hidden && ask(maxAge), everyMs);
     return () => clearInterval(timer);
   }, [everyMs, maxAge, paused, isMissing, ask]);
+  const wait = useCallback(() => {
+    const began = Date.now();
+    waits.current = setTimeout(() => {
+      waits.current = null;
+      ask(1);
+      if (moved.current > began) wait();
+    }, MOVES_MS);
+  }, [ask]);
   useEffect(() => {
-    if (!onMoves || paused || !moves) return undefined;
-    const timer = setTimeout(() => ask(1), Math.max(0, last.current + 1_000 - Date.now()));
-    return () => clearTimeout(timer);
-  }, [moves, onMoves, paused, ask]);
+    if (paused) {
+      clearTimeout(waits.current ?? undefined);
+      waits.current = null;
+    }
+    if (!onMoves || paused || !moves) return;
+    moved.current = Date.now();
+    if (waits.current === null) wait();
+  }, [moves, onMoves, paused, wait]);
+  useEffect(() => () => clearTimeout(waits.current ?? undefined), []);
   return { data: found.path === path ? found.data : null, problem, reload };
 }
